@@ -1,0 +1,125 @@
+package resource
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// Meta is what an action answers that is no resource: the meta member of its document.
+type Meta map[string]any
+
+// Answer is what an action answers.
+type Answer int
+
+// The three answers: the resource (200), a document with meta alone (200), nothing (204).
+const (
+	AnswersResource Answer = iota
+	AnswersMeta
+	AnswersNothing
+)
+
+// ActionDescription is what is known of an action without its Go types.
+type ActionDescription struct {
+	Name       string
+	Doc        string
+	Arguments  []AttributeDescription
+	Collection bool // an action on the type, not on one resource
+	Answer     Answer
+}
+
+// Action is something that can be done with a resource, or with a type, besides the five verbs. It is the verb
+// of its own permission and of its events.
+type Action[T any] struct {
+	ActionDescription
+
+	// prepare reads the arguments before the transaction begins.
+	prepare func(body Body) (func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error), error)
+}
+
+// outcome is what a write came to.
+type outcome[T any] struct {
+	row     *T // nil unless the write holds the row
+	changed []string
+	effect  bool // something happened, even if no member of the row changed
+	meta    Meta
+}
+
+// UpdateFunc is [Store.Update].
+type UpdateFunc[T any] = func(ctx context.Context, id ulid.ULID, change func(*T) error) (*T, error)
+
+// None is the argument of an action that takes none.
+type None struct{}
+
+// Change declares an action that changes the row of its resource. If apply finds the row as it should be, it
+// leaves it alone: the answer is 200, and nothing is written. It takes update as an argument, since a type may
+// change its rows by actions alone and serve no PATCH.
+func Change[T any](name string, update UpdateFunc[T], apply func(tx *Tx, row *T) error) Action[T] {
+	return Command(name, update, nil, func(tx *Tx, row *T, _ *None) error { return apply(tx, row) })
+}
+
+// Command declares a change of the row that takes arguments.
+func Command[T, In any](name string, update UpdateFunc[T], args []Attribute[In], apply func(tx *Tx, row *T, in *In) error) Action[T] {
+	return newAction(name, args, func(tx *Tx, t *Type[T], id ulid.ULID, in *In) (outcome[T], error) {
+		return t.change(tx, update, id, func(row *T) error { return apply(tx, row, in) })
+	})
+}
+
+// Run declares an action that has its effect elsewhere. Its answer is the resource as it then is, unless the
+// action is declared Answering something else.
+func Run[T, In any](name string, args []Attribute[In], run func(tx *Tx, id ulid.ULID, in *In) (Meta, error)) Action[T] {
+	return newAction(name, args, func(tx *Tx, _ *Type[T], id ulid.ULID, in *In) (outcome[T], error) {
+		meta, err := run(tx, id, in)
+		return outcome[T]{effect: true, meta: meta}, err
+	})
+}
+
+// CollectionAction declares an action on the type, which answers meta.
+func CollectionAction[T, In any](name string, args []Attribute[In], run func(tx *Tx, in *In) (Meta, error)) Action[T] {
+	a := Run[T](name, args, func(tx *Tx, _ ulid.ULID, in *In) (Meta, error) { return run(tx, in) })
+	a.Collection = true
+	return a.Answering(AnswersMeta)
+}
+
+// Answering says what the action answers.
+func (a Action[T]) Answering(answer Answer) Action[T] { a.Answer = answer; return a }
+
+// Doc says what the action does, for the OpenAPI document.
+func (a Action[T]) Doc(doc string) Action[T] { a.ActionDescription.Doc = doc; return a }
+
+func newAction[T, In any](name string, args []Attribute[In], run func(*Tx, *Type[T], ulid.ULID, *In) (outcome[T], error)) Action[T] {
+	a := Action[T]{ActionDescription: ActionDescription{Name: name}}
+	for _, arg := range args {
+		a.Arguments = append(a.Arguments, arg.AttributeDescription)
+	}
+	arguments := Schema[In]{Attributes: args}
+	a.prepare = func(body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
+		apply, err := arguments.accept(body, creation)
+		if err != nil {
+			return nil, err
+		}
+		return func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error) {
+			in := new(In)
+			apply(in)
+			return run(tx, t, id, in)
+		}, nil
+	}
+	return a
+}
+
+// Body is what a write carries. Attribute values are JSON-like: nil, bool, string, json.Number or a Go number,
+// []any, map[string]any. Absent members are left as they are.
+type Body struct {
+	Attributes map[string]any
+	// Relationships maps a reference to what it is to name: for a to-one one identifier or none.
+	Relationships map[string][]Identifier
+	// Bare says that the attributes were given without a document around them.
+	Bare bool
+}
+
+// AppendMeta appends meta as JSON.
+func (m Meta) AppendMeta(dst []byte) ([]byte, error) {
+	text, err := json.Marshal(map[string]any(m))
+	return append(dst, text...), err
+}

@@ -1,0 +1,103 @@
+package resource
+
+import "slices"
+
+// The verbs that every type may serve. The verb of an action is its name.
+const (
+	List   = "list"
+	Get    = "get"
+	Create = "create"
+	Update = "update"
+	Delete = "delete"
+)
+
+// The verbs on a to-many relationship. They need the permission to update the resource that has it.
+const (
+	Linked = "linked" // read its linkage
+	Link   = "link"   // add to it
+	Unlink = "unlink" // remove from it
+	Relink = "relink" // replace it, or set a to-one
+)
+
+// Description is a type without its Go type: all that routes, permissions, OpenAPI and dashboards see of it.
+type Description struct {
+	Name       string
+	Plural     string
+	Doc        string
+	Verbs      []string // of the five, those that are served
+	Attributes []AttributeDescription
+	References []ReferenceDescription
+	Filters    []Filter
+	Actions    []ActionDescription
+	Lookups    []string
+	Singleton  bool
+	Open       bool
+}
+
+func (t *Type[T]) describe() Description {
+	d := Description{
+		Name: t.Schema.Name, Plural: t.Schema.Plural, Doc: t.Schema.Doc,
+		Filters: t.Schema.AllFilters(), Lookups: t.Lookups, Singleton: t.Singleton, Open: t.Open,
+	}
+	for _, verb := range []struct {
+		name   string
+		served bool
+	}{{List, t.List != nil && !t.Singleton}, {Get, t.Get != nil}, {Create, t.Create != nil}, {Update, t.Update != nil}, {Delete, t.Delete != nil}} {
+		if verb.served {
+			d.Verbs = append(d.Verbs, verb.name)
+		}
+	}
+	for _, a := range t.Schema.Attributes {
+		d.Attributes = append(d.Attributes, a.AttributeDescription)
+	}
+	for _, r := range t.Schema.References {
+		d.References = append(d.References, r.ReferenceDescription)
+	}
+	for _, a := range t.Actions {
+		d.Actions = append(d.Actions, a.ActionDescription)
+	}
+	return d
+}
+
+// Serves reports whether the type serves one of the five verbs.
+func (d *Description) Serves(verb string) bool { return slices.Contains(d.Verbs, verb) }
+
+// Action finds an action by name, nil if there is none.
+func (d *Description) Action(name string) *ActionDescription {
+	for i := range d.Actions {
+		if d.Actions[i].Name == name {
+			return &d.Actions[i]
+		}
+	}
+	return nil
+}
+
+// Reference finds a reference by name, nil if there is none.
+func (d *Description) Reference(name string) *ReferenceDescription {
+	for i := range d.References {
+		if d.References[i].Name == name {
+			return &d.References[i]
+		}
+	}
+	return nil
+}
+
+// Filter finds a filter by name and qualifier, nil if there is none.
+func (d *Description) Filter(name string, qualifier Op) *Filter {
+	for i := range d.Filters {
+		if d.Filters[i].Name == name && d.Filters[i].Qualifier == qualifier {
+			return &d.Filters[i]
+		}
+	}
+	return nil
+}
+
+// Permissions are the verbs that a caller can be allowed on the type, sorted.
+func (d *Description) Permissions() []string {
+	verbs := slices.Clone(d.Verbs)
+	for _, a := range d.Actions {
+		verbs = append(verbs, a.Name)
+	}
+	slices.Sort(verbs)
+	return verbs
+}

@@ -1,0 +1,173 @@
+package resource
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Code is the stable word for one kind of failure. Programs compare codes, never sentences.
+type Code string
+
+// The codes. What a client sees of them, status and title, stands in one table, [Codes].
+const (
+	MalformedDocument    Code = "malformed_document"
+	InvalidParameter     Code = "invalid_parameter"
+	UnknownParameter     Code = "unknown_parameter"
+	Unauthenticated      Code = "unauthenticated"
+	Forbidden            Code = "forbidden"
+	ReadOnly             Code = "read_only"
+	ClientID             Code = "client_generated_id"
+	NotFound             Code = "not_found"
+	MethodNotAllowed     Code = "method_not_allowed"
+	NotAcceptable        Code = "not_acceptable"
+	Conflict             Code = "conflict"
+	Taken                Code = "taken"
+	TypeMismatch         Code = "type_mismatch"
+	Referenced           Code = "referenced"
+	PayloadTooLarge      Code = "payload_too_large"
+	UnsupportedMediaType Code = "unsupported_media_type"
+	Invalid              Code = "invalid"
+	Required             Code = "required"
+	UnknownMember        Code = "unknown_member"
+	TooManyRequests      Code = "too_many_requests"
+	Internal             Code = "internal"
+	Unavailable          Code = "unavailable"
+)
+
+// CodeDescription is what a client sees of a code.
+type CodeDescription struct {
+	Status int // the HTTP status, RFC 9110
+	Title  string
+}
+
+// Codes is the one table from codes to statuses and titles.
+var Codes = map[Code]CodeDescription{
+	MalformedDocument:    {400, "The body is not a document that this operation takes."},
+	InvalidParameter:     {400, "A query parameter has a value that it does not take."},
+	UnknownParameter:     {400, "The operation has no such query parameter."},
+	Unauthenticated:      {401, "The request says not, or not credibly, who sends it."},
+	Forbidden:            {403, "The caller may not do this."},
+	ReadOnly:             {403, "This cannot be written."},
+	ClientID:             {403, "The server chooses the ids of new resources."},
+	NotFound:             {404, "There is no such resource."},
+	MethodNotAllowed:     {405, "The resource does not serve this method."},
+	NotAcceptable:        {406, "None of the accepted media types is served."},
+	Conflict:             {409, "The resource is not in a state that allows this."},
+	Taken:                {409, "Another resource has this value already."},
+	TypeMismatch:         {409, "The document names another type or id than the path."},
+	Referenced:           {409, "Other resources still refer to this one."},
+	PayloadTooLarge:      {413, "The body is too large."},
+	UnsupportedMediaType: {415, "The body has a media type that is not taken."},
+	Invalid:              {422, "A value breaks a rule."},
+	Required:             {422, "A required member is missing."},
+	UnknownMember:        {422, "The type has no such member."},
+	TooManyRequests:      {429, "Too many requests; wait a while."},
+	Internal:             {500, "Something went wrong in the server."},
+	Unavailable:          {503, "The server cannot do this just now; try again."},
+}
+
+// Error is a failure as its code, a sentence about this occurrence, and the place in the request: a JSON
+// pointer relative to the resource ("/attributes/username"), a query parameter, or a header.
+type Error struct {
+	Code      Code
+	Detail    string
+	Pointer   string
+	Parameter string
+	Header    string
+}
+
+// Errorf makes an error of a code with a detail.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// At is the error with the pointer of the member it is about, as "attributes", "username".
+func (e *Error) At(path ...string) *Error {
+	at := *e
+	at.Pointer = Pointer(path...)
+	return &at
+}
+
+// About is the error with the query parameter that it is about.
+func (e *Error) About(parameter string) *Error {
+	about := *e
+	about.Parameter = parameter
+	return &about
+}
+
+func (e *Error) Error() string {
+	if e.Detail == "" {
+		return string(e.Code)
+	}
+	return e.Detail
+}
+
+// Errors are several failures of one request.
+type Errors []*Error
+
+func (e Errors) Error() string {
+	sentences := make([]string, len(e))
+	for i, err := range e {
+		sentences[i] = err.Error()
+	}
+	return strings.Join(sentences, "; ")
+}
+
+// orNil keeps an empty list from becoming an error.
+func (e Errors) orNil() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+// AllErrors are the failures in err, in their order. Whatever is no [Error] becomes one Internal error without
+// any of its text, since that may hold what clients must not see.
+func AllErrors(err error) Errors {
+	var several Errors
+	if errors.As(err, &several) {
+		return several
+	}
+	var one *Error
+	if errors.As(err, &one) {
+		return Errors{one}
+	}
+	return Errors{{Code: Internal}}
+}
+
+// Is reports whether err holds a failure of one of the codes.
+func Is(err error, codes ...Code) bool {
+	return err != nil && slices.ContainsFunc(AllErrors(err), func(e *Error) bool { return slices.Contains(codes, e.Code) })
+}
+
+// Status is the HTTP status of all failures together: theirs if they agree, else 400 or 500 as the most general
+// (JSON:API, "Processing Errors").
+func (e Errors) Status() int {
+	status := 0
+	for _, err := range e {
+		own := Codes[err.Code].Status
+		switch {
+		case status == 0 || status == own:
+			status = own
+		case status >= 500 || own >= 500:
+			status = 500
+		default:
+			status = 400
+		}
+	}
+	return status
+}
+
+var escapePointer = strings.NewReplacer("~", "~0", "/", "~1")
+
+// Pointer is the JSON pointer (RFC 6901) of a path.
+func Pointer(path ...string) string {
+	var b strings.Builder
+	for _, part := range path {
+		b.WriteByte('/')
+		b.WriteString(escapePointer.Replace(part))
+	}
+	return b.String()
+}

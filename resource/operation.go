@@ -1,0 +1,76 @@
+package resource
+
+import (
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/pagination"
+)
+
+// Operation is one thing asked for, free of any wire protocol.
+type Operation struct {
+	Verb         string // one of the five, one on relationships, or an action
+	Type         string // singular
+	ID           ulid.ULID
+	Key          *Key   // finds the resource by a natural key instead of ID
+	Relationship string // for the verbs on relationships
+
+	Filters []FilterArgument // for list, and for an action on all that meets them
+	Window  pagination.Window
+	Count   pagination.Count
+
+	Body      Body
+	Principal *auth.Principal // nil if nobody knows who asks
+	Request   string          // the id of the request
+}
+
+// Key is a natural key: the value of an attribute that is unique.
+type Key struct{ Attribute, Value string }
+
+// FilterArgument is a filter with its arguments as a query gives them; it means any of them.
+type FilterArgument struct {
+	Name      string
+	Qualifier Op
+	Values    []string
+}
+
+// FilterBy is the filter by equality.
+func FilterBy(name string, values ...string) FilterArgument {
+	return FilterArgument{Name: name, Values: values}
+}
+
+// Result is what an operation came to.
+type Result struct {
+	Type      *Description
+	ID        ulid.ULID // of the one resource that the operation was about
+	Created   bool
+	Resources Resources // nil if the answer has none
+	Page      *PageInfo // of a list or of linkage; nil for one resource
+	Meta      Meta      // what an action answers
+
+	Relationship *ReferenceDescription // for the verbs on relationships
+	Linked       []ulid.ULID           // the page of its linkage
+
+	Affected int // resources that an action on a filter changed
+
+	row any // *T
+}
+
+// PageInfo is where a page stands in its list.
+type PageInfo struct {
+	Window     pagination.Window
+	Prev, Next bool // whether rows stand before and after
+	Count      pagination.Count
+	Total      int64 // unless Count is CountNone
+}
+
+// Resources are rows of some type, ready to be shown.
+type Resources interface {
+	Len() int
+	ID(i int) ulid.ULID
+	// AppendAttributes appends the members of row i's attributes object, without its braces.
+	AppendAttributes(dst []byte, i int) []byte
+	// Target is what row i's reference of that index in Description.References names: the zero Identifier if
+	// nothing. It is not asked about to-many references.
+	Target(i, reference int) Identifier
+}

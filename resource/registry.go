@@ -1,0 +1,101 @@
+package resource
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Registry holds the types that are served right now. It changes while the server runs: each change makes a new
+// map, so whoever reads keeps the one that it began with. The zero Registry is empty and ready.
+type Registry struct {
+	change sync.Mutex
+	types  atomic.Pointer[map[string]served] // by singular name
+}
+
+// Register serves more types, all or none. It verifies the declarations and reports every finding at once. A
+// reference may name a type of the same call.
+func (r *Registry) Register(declarations ...Declaration) error {
+	r.change.Lock()
+	defer r.change.Unlock()
+	types := maps.Clone(r.snapshot())
+	var found []error
+	for _, declaration := range declarations {
+		t, err := declaration.declare()
+		if err != nil {
+			found = append(found, err)
+			continue
+		}
+		about := t.description()
+		for _, other := range types {
+			if about.Name == other.description().Name || about.Plural == other.description().Plural {
+				found = append(found, fmt.Errorf("resource: type %q is registered already", about.Name))
+			}
+		}
+		types[about.Name] = t
+	}
+	for _, t := range types {
+		for _, reference := range t.description().References {
+			if reference.Type != "" && types[reference.Type] == nil {
+				found = append(found, fmt.Errorf("resource: type %q: reference %q names the unregistered type %q",
+					t.description().Name, reference.Name, reference.Type))
+			}
+		}
+	}
+	if len(found) > 0 {
+		return errors.Join(found...)
+	}
+	r.types.Store(&types)
+	return nil
+}
+
+// Unregister ends the serving of types; names that are not registered are ignored. What runs already goes on to
+// its end. Rows stay.
+func (r *Registry) Unregister(names ...string) {
+	r.change.Lock()
+	defer r.change.Unlock()
+	types := maps.Clone(r.snapshot())
+	for _, name := range names {
+		delete(types, name)
+	}
+	r.types.Store(&types)
+}
+
+// Descriptions are the registered types, sorted by name.
+func (r *Registry) Descriptions() []*Description {
+	var all []*Description
+	for _, t := range r.snapshot() {
+		all = append(all, t.description())
+	}
+	slices.SortFunc(all, func(a, b *Description) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// Describe finds a type by its plural, or by the name of a singleton; nil if it is not registered.
+func (r *Registry) Describe(path string) *Description {
+	for _, t := range r.snapshot() {
+		if about := t.description(); about.Path() == path {
+			return about
+		}
+	}
+	return nil
+}
+
+// Path is the type's path segment: its plural, or the name of a singleton.
+func (d *Description) Path() string {
+	if d.Singleton {
+		return d.Name
+	}
+	return d.Plural
+}
+
+func (r *Registry) snapshot() map[string]served {
+	if types := r.types.Load(); types != nil {
+		return *types
+	}
+	return map[string]served{}
+}

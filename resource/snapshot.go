@@ -1,0 +1,76 @@
+package resource
+
+import (
+	"context"
+	"slices"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/pagination"
+)
+
+// Snapshot serves rows that are worked out, not stored: modules, types.
+type Snapshot[T any] struct {
+	schema  Schema[T]
+	current func(ctx context.Context) ([]T, error)
+}
+
+// NewSnapshot serves the rows that current returns, in any order.
+func NewSnapshot[T any](schema Schema[T], current func(ctx context.Context) ([]T, error)) *Snapshot[T] {
+	return &Snapshot[T]{schema, current}
+}
+
+// List answers a page of the rows of this moment.
+func (s *Snapshot[T]) List(ctx context.Context, q Query) (Page[T], error) {
+	rows, err := s.current(ctx)
+	if err != nil {
+		return Page[T]{}, err
+	}
+	return s.schema.Window(rows, q, nil), nil
+}
+
+// Get finds a row of this moment. It returns NotFound if there is none.
+func (s *Snapshot[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
+	rows, err := s.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		if *s.schema.ID(&rows[i]) == id {
+			return &rows[i], nil
+		}
+	}
+	return nil, Errorf(NotFound, "there is no %s %s", s.schema.Name, id)
+}
+
+// Window is a list in memory: it filters, orders and cuts rows as a store has to. See [Env] for related.
+func (s *Schema[T]) Window(rows []T, q Query, related func(id ulid.ULID, relation string, c Condition) bool) Page[T] {
+	env := Env{Now: q.Now, Related: related}
+	var met []T
+	for i := range rows {
+		if s.Match(q.Where, &rows[i], env) {
+			met = append(met, rows[i])
+		}
+	}
+	id := func(row *T) ulid.ULID { return *s.ID(row) }
+	slices.SortFunc(met, func(a, b T) int { return id(&a).Compare(id(&b)) })
+	page := Page[T]{Total: int64(len(met))}
+	if q.Count == pagination.CountOnly {
+		return page
+	}
+	// The window is the slice met[from:to].
+	from, to := 0, len(met)
+	for from < to && q.Window.After != nil && id(&met[from]).Compare(*q.Window.After) <= 0 {
+		from++
+	}
+	for from < to && q.Window.Before != nil && id(&met[to-1]).Compare(*q.Window.Before) >= 0 {
+		to--
+	}
+	if q.Window.Backward {
+		from = max(from, to-q.Window.Size)
+	} else {
+		to = min(to, from+q.Window.Size)
+	}
+	page.Rows, page.Prev, page.Next = met[from:to], from > 0, to < len(met)
+	return page
+}

@@ -1,0 +1,67 @@
+package resource
+
+import (
+	"context"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/pagination"
+)
+
+// Query is what a list is asked for.
+type Query struct {
+	Where  Condition // nil for everything
+	Window pagination.Window
+	Count  pagination.Count
+	Now    time.Time // what the condition takes for now
+}
+
+// Page is what a list answers: rows that ascend by id, whether there are rows before and after them, and how
+// many rows meet the condition in all. The rows share one slab, and belong to the caller.
+type Page[T any] struct {
+	Rows       []T
+	Prev, Next bool
+	Total      int64 // unless Query.Count is CountNone
+}
+
+// Store keeps the rows of one schema. Its methods join the transaction that the context holds, and without one
+// are a transaction by themselves. Their errors are:
+//   - NotFound, from Get, Update and Delete
+//   - Taken with the member's pointer, from Create and Update
+//   - Referenced, from Delete
+//   - Unavailable, from all, where the database is gone or too slow
+type Store[T any] interface {
+	// List answers a page. All rows are read from one state of the database, the total included.
+	List(ctx context.Context, q Query) (Page[T], error)
+	// Get reads one row.
+	Get(ctx context.Context, id ulid.ULID) (*T, error)
+	// Create writes new rows, all or none. Their ids are set.
+	Create(ctx context.Context, rows ...*T) error
+	// Update holds the row against other writers, has change alter it, and writes what differs; nothing, if
+	// nothing does. It returns the row as it then is. An error of change is returned as it is.
+	Update(ctx context.Context, id ulid.ULID, change func(*T) error) (*T, error)
+	// Delete removes a row and what the rules of deletion say.
+	Delete(ctx context.Context, id ulid.ULID) error
+}
+
+// Linkage keeps the links of one to-many reference. Adding a link that is there and removing one that is not
+// succeed and change nothing; the methods that write answer how many links changed.
+type Linkage interface {
+	// List answers a page of the linked ids, ascending. Query.Where is not asked.
+	List(ctx context.Context, from ulid.ULID, q Query) (Page[ulid.ULID], error)
+	Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error)
+	Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error)
+	Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error)
+}
+
+// Transactor is the database as the engine sees it.
+type Transactor interface {
+	// Transact runs fn with a context that holds a transaction, and commits if fn returns nil. A context that
+	// already holds one joins it: then nothing is committed, and an error undoes the whole.
+	Transact(ctx context.Context, fn func(ctx context.Context) error) error
+	// Lock waits until no other transaction holds the named lock, and holds it to the end of the transaction.
+	Lock(ctx context.Context, name string) error
+	// Record writes events in the transaction.
+	Record(ctx context.Context, events ...*Event) error
+}
