@@ -62,10 +62,16 @@ func ParseScope(scope string) (Permission, bool) {
 		return Permission{}, false
 	}
 	typ, verb, ok := strings.Cut(rest, ":")
-	if !ok || typ == "" || verb == "" || strings.Contains(verb, ":") {
+	if !ok || !nameOrAny(typ) || !nameOrAny(verb) {
 		return Permission{}, false
 	}
 	return Permission{typ, verb}, true
+}
+
+// nameOrAny reports whether a text may be the name of a type or a verb, or stands for all of them. Whether
+// there is one of that name is not asked: types come and go with their modules.
+func nameOrAny(text string) bool {
+	return text == Any || text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
 }
 
 // ScopePermissions are the permissions that a list of scopes gives together.
