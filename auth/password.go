@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"unicode/utf8"
@@ -58,7 +57,7 @@ func VerifyPassword(hash, password string) (bool, error) {
 	defer func() { <-hashing }()
 	match, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {
-		return false, errors.New("auth: a stored password hash is not argon2id in the PHC string format")
+		return false, fmt.Errorf("auth: a stored password hash: %w", err)
 	}
 	return match && known, nil
 }

@@ -1,0 +1,26 @@
+package auth
+
+import (
+	"context"
+	"net/netip"
+)
+
+// Origin is where a request comes from, forwarding by trusted proxies already seen through.
+type Origin struct {
+	Address   netip.AddrPort
+	Secure    bool // it came over TLS
+	UserAgent string
+}
+
+type originKey struct{}
+
+// WithOrigin is the context of a request from there.
+func WithOrigin(ctx context.Context, origin Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, origin)
+}
+
+// OriginOf is where the context's request comes from; the zero Origin if it belongs to none.
+func OriginOf(ctx context.Context) Origin {
+	origin, _ := ctx.Value(originKey{}).(Origin) // absent: the zero Origin
+	return origin
+}
