@@ -1,8 +1,11 @@
 package resource
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -131,8 +134,32 @@ func same(a, b any) bool {
 	case []string:
 		list, ok := b.([]string)
 		return ok && slices.Equal(a, list)
+	case json.RawMessage:
+		text, ok := b.(json.RawMessage)
+		return ok && sameJSON(a, text)
 	}
 	return b != nil && ComparePlain(a, b) == 0
+}
+
+// sameJSON reports whether two texts are the same JSON value: PostgreSQL gives back what it was given with other
+// spaces, and members in another order. Numbers are compared as they are written, since a float64 has no room for
+// every integer.
+func sameJSON(a, b json.RawMessage) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	decode := func(text json.RawMessage) (v any, err error) {
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.UseNumber()
+		err = decoder.Decode(&v)
+		return v, err
+	}
+	x, err := decode(a)
+	if err != nil {
+		return false // what is no JSON is the same as nothing else
+	}
+	y, err := decode(b)
+	return err == nil && reflect.DeepEqual(x, y)
 }
 
 // sorted are the keys of a map in their order.

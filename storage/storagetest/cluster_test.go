@@ -82,7 +82,7 @@ func TestKilledProcessLeavesNothing(t *testing.T) {
 	if err := child.Run(); err == nil {
 		t.Fatal("the child was not killed")
 	}
-	// The child cannot be waited for, since it is not there to tell: its folder is looked at until it is gone.
+	// The janitor is no child of this process, so it is not waited for but looked at.
 	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		left, err := filepath.Glob(filepath.Join(dir, "*"))
 		if err != nil {

@@ -1,0 +1,364 @@
+package storagetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// Memory keeps rows in memory. It is the oracle of the tests: short enough to be seen to be right. It has no
+// transactions, and knows nothing of what other rows refer to; its linkage does (see [Memory.Relate]).
+type Memory[T any] struct {
+	schema resource.Schema[T]
+	writer sync.Mutex // held by a writer from its first read to its last write
+
+	mu      sync.RWMutex
+	rows    map[ulid.ULID]*T // none is ever changed, only replaced
+	links   map[string]map[link]bool
+	targets map[string]Target
+	deleted []func(id ulid.ULID) // told when a row is deleted
+}
+
+type link struct{ from, to ulid.ULID }
+
+// Target is the [Memory] of any schema, as the end of a relation.
+type Target interface {
+	// meets reports whether there is a row of that id which meets the condition.
+	meets(id ulid.ULID, c resource.Condition, now time.Time) bool
+	// onDelete has a function told of rows that are deleted.
+	onDelete(func(id ulid.ULID))
+}
+
+// NewMemory makes an empty store of the schema.
+func NewMemory[T any](schema resource.Schema[T]) *Memory[T] {
+	return &Memory[T]{
+		schema: schema, rows: map[ulid.ULID]*T{}, links: map[string]map[link]bool{}, targets: map[string]Target{},
+	}
+}
+
+// Relate says where the resources are that a to-many reference links. Links to rows that are not there are
+// refused from then on, and links go with either end.
+func (m *Memory[T]) Relate(relation string, target Target) {
+	m.mu.Lock()
+	m.targets[relation] = target
+	m.mu.Unlock()
+	target.onDelete(func(id ulid.ULID) { m.forget(func(r string, l link) bool { return r == relation && l.to == id }) })
+}
+
+// List answers a page.
+func (m *Memory[T]) List(_ context.Context, q resource.Query) (resource.Page[T], error) {
+	m.mu.RLock()
+	rows := make([]T, 0, len(m.rows))
+	for _, row := range m.rows {
+		rows = append(rows, *row)
+	}
+	m.mu.RUnlock()
+	page := m.schema.Window(rows, q, func(id ulid.ULID, relation string, c resource.Condition) bool {
+		return slices.ContainsFunc(m.linked(relation, id), func(to ulid.ULID) bool {
+			return m.target(relation).meets(to, c, q.Now)
+		})
+	})
+	for i := range page.Rows {
+		page.Rows[i] = *m.clone(&page.Rows[i])
+	}
+	if q.Count == pagination.CountNone {
+		page.Total = 0
+	}
+	return page, nil
+}
+
+// Get reads one row.
+func (m *Memory[T]) Get(_ context.Context, id ulid.ULID) (*T, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	row, ok := m.rows[id]
+	if !ok {
+		return nil, resource.Errorf(resource.NotFound, "there is no %s %s", m.schema.Name, id)
+	}
+	return m.clone(row), nil
+}
+
+// Create writes new rows, all or none. Its error names everything that is taken.
+func (m *Memory[T]) Create(ctx context.Context, rows ...*T) error {
+	m.writer.Lock()
+	defer m.writer.Unlock()
+	var problems resource.Errors
+	for i, row := range rows {
+		if _, err := m.Get(ctx, *m.schema.ID(row)); err == nil {
+			problems = append(problems, resource.Errorf(resource.Taken, "the id is taken").At("id"))
+		}
+		problems = append(problems, m.taken(row, rows[:i])...)
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, row := range rows {
+		m.rows[*m.schema.ID(row)] = m.clone(row)
+	}
+	return nil
+}
+
+// Update has change alter a row. Its error names everything that is taken.
+func (m *Memory[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) error) (*T, error) {
+	m.writer.Lock()
+	defer m.writer.Unlock()
+	row, err := m.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := change(row); err != nil {
+		return nil, err
+	}
+	if problems := m.taken(row, nil); len(problems) > 0 {
+		return nil, problems
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rows[id] = m.clone(row)
+	return row, nil
+}
+
+// Delete removes a row and its links.
+func (m *Memory[T]) Delete(ctx context.Context, id ulid.ULID) error {
+	m.writer.Lock()
+	defer m.writer.Unlock()
+	if _, err := m.Get(ctx, id); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	delete(m.rows, id)
+	tell := m.deleted
+	m.mu.Unlock()
+	m.forget(func(_ string, l link) bool { return l.from == id })
+	for _, told := range tell {
+		told(id)
+	}
+	return nil
+}
+
+// Linkage is the linkage of a to-many reference.
+func (m *Memory[T]) Linkage(name string) resource.Linkage {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.links[name] == nil {
+		m.links[name] = map[link]bool{}
+	}
+	return &memoryLinkage[T]{m, name}
+}
+
+// taken are the unique values of a row that another row of the store has, or one of others.
+func (m *Memory[T]) taken(row *T, others []*T) (problems resource.Errors) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	others = slices.Clone(others)
+	id := *m.schema.ID(row)
+	for other, row := range m.rows {
+		if other != id {
+			others = append(others, row)
+		}
+	}
+	for i := range m.schema.Attributes {
+		if a := &m.schema.Attributes[i]; a.AttributeDescription.Unique {
+			problems = append(problems, m.shared(row, others, a.Name)...)
+		}
+	}
+	for _, names := range m.schema.Unique {
+		problems = append(problems, m.shared(row, others, names...)...)
+	}
+	return problems
+}
+
+// shared is the problem that another row has the same values, none of them null. Its pointer is the first's.
+func (m *Memory[T]) shared(row *T, others []*T, names ...string) (problems resource.Errors) {
+	all := resource.All{}
+	for _, name := range names {
+		v := value(&m.schema, row, name)
+		if v == nil {
+			return nil
+		}
+		all = append(all, resource.Equal(name, v))
+	}
+	same := func(other *T) bool { return m.schema.Match(all, other, resource.Env{}) }
+	if !slices.ContainsFunc(others, same) {
+		return nil
+	}
+	return resource.Errors{resource.Errorf(resource.Taken, "%v is taken", names).At(place(&m.schema, names[0]), names[0])}
+}
+
+// clone is a copy of what a row stores, with which it shares no memory.
+func (m *Memory[T]) clone(row *T) *T {
+	s, to := &m.schema, new(T)
+	*s.ID(to) = *s.ID(row)
+	for i := range s.Attributes {
+		if a := &s.Attributes[i]; a.Stored {
+			set(a, to, a.Value(row))
+		}
+	}
+	for i := range s.References {
+		if r := &s.References[i]; !r.Many {
+			r.SetTarget(to, r.Target(row))
+		}
+	}
+	return to
+}
+
+func (m *Memory[T]) meets(id ulid.ULID, c resource.Condition, now time.Time) bool {
+	m.mu.RLock()
+	row, ok := m.rows[id]
+	m.mu.RUnlock()
+	return ok && m.schema.Match(c, row, resource.Env{Now: now})
+}
+
+func (m *Memory[T]) onDelete(tell func(id ulid.ULID)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.deleted = append(m.deleted, tell)
+}
+
+func (m *Memory[T]) target(relation string) Target {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.targets[relation]
+}
+
+// linked are the ids that a relation of a row links, in no order.
+func (m *Memory[T]) linked(relation string, from ulid.ULID) (to []ulid.ULID) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for l := range m.links[relation] {
+		if l.from == from {
+			to = append(to, l.to)
+		}
+	}
+	return to
+}
+
+// forget removes links, and answers how many.
+func (m *Memory[T]) forget(which func(relation string, l link) bool) (removed int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for relation, links := range m.links {
+		for l := range links {
+			if which(relation, l) {
+				delete(links, l)
+				removed++
+			}
+		}
+	}
+	return removed
+}
+
+// memoryLinkage is the linkage of one to-many reference.
+type memoryLinkage[T any] struct {
+	*Memory[T]
+	relation string
+}
+
+// List answers a page of the linked ids.
+func (l *memoryLinkage[T]) List(_ context.Context, from ulid.ULID, q resource.Query) (resource.Page[ulid.ULID], error) {
+	ids := resource.Schema[ulid.ULID]{ID: func(id *ulid.ULID) *ulid.ULID { return id }}
+	q.Where = nil
+	page := ids.Window(l.linked(l.relation, from), q, nil)
+	if q.Count == pagination.CountNone {
+		page.Total = 0
+	}
+	return page, nil
+}
+
+// Add adds links. Both ends must be there.
+func (l *memoryLinkage[T]) Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	return l.add(ctx, from, to)
+}
+
+func (l *memoryLinkage[T]) add(ctx context.Context, from ulid.ULID, to []ulid.ULID) (changed int, err error) {
+	if _, err := l.Get(ctx, from); err != nil && len(to) > 0 {
+		return 0, err
+	}
+	for _, id := range to {
+		if target := l.target(l.relation); target != nil && !target.meets(id, nil, time.Time{}) {
+			return 0, resource.Errorf(resource.NotFound, "there is no %s to link", id)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before := len(l.links[l.relation])
+	for _, id := range to {
+		l.links[l.relation][link{from, id}] = true
+	}
+	return len(l.links[l.relation]) - before, nil
+}
+
+// Remove removes links.
+func (l *memoryLinkage[T]) Remove(_ context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	return l.forgetFrom(from, func(id ulid.ULID) bool { return slices.Contains(to, id) }), nil
+}
+
+// Replace makes the links exactly those given.
+func (l *memoryLinkage[T]) Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	added, err := l.add(ctx, from, to)
+	if err != nil {
+		return 0, err
+	}
+	return added + l.forgetFrom(from, func(id ulid.ULID) bool { return !slices.Contains(to, id) }), nil
+}
+
+// forgetFrom removes links of one row, and answers how many.
+func (l *memoryLinkage[T]) forgetFrom(from ulid.ULID, which func(to ulid.ULID) bool) (removed int) {
+	return l.forget(func(relation string, link link) bool {
+		return relation == l.relation && link.from == from && which(link.to)
+	})
+}
+
+// value is the plain value of an attribute or of a to-one reference.
+func value[T any](s *resource.Schema[T], row *T, name string) any {
+	if a := s.Attribute(name); a != nil {
+		return a.Value(row)
+	}
+	return s.Reference(name).Value(row)
+}
+
+// place is the member of a document that holds an attribute, or else a reference.
+func place[T any](s *resource.Schema[T], name string) string {
+	if s.Attribute(name) != nil {
+		return "attributes"
+	}
+	return "relationships"
+}
+
+// set gives an attribute a plain value, nil for null.
+func set[T any](a *resource.Attribute[T], row *T, plain any) {
+	var err error
+	switch v := plain.(type) {
+	case ulid.ULID:
+		plain = v[:]
+	case json.RawMessage:
+		plain = string(v)
+	case []string:
+		var text []byte
+		if text, err = json.Marshal(v); err == nil {
+			plain = string(text)
+		}
+	}
+	if err == nil {
+		err = a.Scan(row, plain)
+	}
+	if err != nil {
+		panic(fmt.Sprintf("storagetest: %s cannot be %v: %v", a.Name, plain, err)) // the schema and the test disagree
+	}
+}
