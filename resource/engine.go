@@ -92,6 +92,24 @@ type Tx struct {
 // View is the transaction's view of resources.
 func (tx *Tx) View() View { return View{Now: tx.Now, Principal: tx.Principal} }
 
+type txKey struct{}
+
+// Value finds the transaction itself, so that [PrincipalOf] knows who asks.
+func (tx *Tx) Value(key any) any {
+	if key == (txKey{}) {
+		return tx
+	}
+	return tx.Context.Value(key)
+}
+
+// PrincipalOf is who asks for the operation that the context belongs to, nil outside of one.
+func PrincipalOf(ctx context.Context) *auth.Principal {
+	if tx, ok := ctx.Value(txKey{}).(*Tx); ok {
+		return tx.Principal
+	}
+	return nil
+}
+
 // Lock waits until no other transaction holds the named lock, and holds it to the end of this one.
 func (tx *Tx) Lock(name string) error { return tx.engine.database.Lock(tx, name) }
 

@@ -34,6 +34,16 @@ type Type[T any] struct {
 // Declaration is a [Type] of any T.
 type Declaration interface {
 	declare() (served, error)
+	name() string
+}
+
+// Names are the names of declared types.
+func Names(declarations []Declaration) []string {
+	names := make([]string, len(declarations))
+	for i, declaration := range declarations {
+		names[i] = declaration.name()
+	}
+	return names
 }
 
 // served is a type without its Go type, as the engine works with it.
@@ -52,6 +62,8 @@ type plan[T any] struct {
 	about    Description
 	prefixes [][]byte // of each attribute that answers show: its name as JSON with colon; else nil
 }
+
+func (t Type[T]) name() string { return t.Schema.Name }
 
 func (t Type[T]) declare() (served, error) {
 	s := &t.Schema

@@ -1,0 +1,54 @@
+// Package group is the entity group: users that are administered together.
+package group
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+)
+
+// Group is a set of users.
+type Group struct {
+	ID                     ulid.ULID
+	Key, Name, Description string
+	CreatedAt              time.Time
+}
+
+// Schema is the entity group.
+var Schema = resource.Schema[Group]{
+	Name: "group", Plural: "groups",
+	Doc: "Users that are administered together.",
+	ID:  func(g *Group) *ulid.ULID { return &g.ID },
+	Attributes: []resource.Attribute[Group]{
+		resource.Attr("key", func(g *Group) *string { return &g.Key }).Fixed().Unique().Filter(resource.Eq).Example("support").
+			Doc("The caller's own name for the group; made up if a creation gives none."),
+		resource.Attr("name", func(g *Group) *string { return &g.Name }).Required().Filter(resource.Eq, resource.Prefix, resource.Contains).Example("Support"),
+		resource.Attr("description", func(g *Group) *string { return &g.Description }).Nullable().MaxLength(10_000),
+		resource.Attr("created_at", func(g *Group) *time.Time { return &g.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
+	},
+	References: []resource.Reference[Group]{resource.ToMany[Group]("members", "user")},
+	Filters: []resource.Filter{{Name: "member", Kind: resource.ID, Doc: "The id of a user who is a member.", Where: func(user any) resource.Condition {
+		return resource.Exists{Relation: "members", Condition: resource.Equal("id", user)}
+	}}},
+	Examples: []Group{{Key: "support", Name: "Support"}},
+}
+
+// Type serves groups out of a store, with the linkage of their members.
+func Type(groups resource.Store[Group], members resource.Linkage) resource.Type[Group] {
+	return resource.Type[Group]{
+		Schema: Schema, Lookups: []string{"key"}, Linkages: map[string]resource.Linkage{"members": members},
+		List: groups.List, Get: groups.Get, Update: groups.Update, Delete: groups.Delete,
+		Create: func(ctx context.Context, rows ...*Group) error {
+			for _, g := range rows {
+				if g.Key == "" {
+					g.Key = strings.ToLower(g.ID.String())
+				}
+			}
+			return groups.Create(ctx, rows...)
+		},
+	}
+}

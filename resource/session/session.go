@@ -1,0 +1,75 @@
+// Package session is the entity session: a period during which a user or client is signed in.
+package session
+
+import (
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+)
+
+// The kinds of sessions.
+const (
+	Browser  = "browser"
+	OAuth2   = "oauth2"
+	Personal = "personal"
+	Compat   = "compat"
+	Stream   = "stream"
+)
+
+// Session is a period during which a user or client is signed in.
+type Session struct {
+	ID                                  ulid.ULID
+	Kind                                string
+	User, Client                        ulid.ULID // either may be zero
+	LastActiveIP, Resource, UserAgent   string
+	Port                                int64
+	Secure                              bool
+	CreatedAt, LastActiveAt, FinishedAt time.Time
+}
+
+// Schema is the entity session.
+var Schema = resource.Schema[Session]{
+	Name: "session", Plural: "sessions",
+	Doc: "A period during which a user or client is signed in.",
+	ID:  func(s *Session) *ulid.ULID { return &s.ID },
+	Attributes: []resource.Attribute[Session]{
+		resource.Attr("kind", func(s *Session) *string { return &s.Kind }).OneOf(Browser, OAuth2, Personal, Compat, Stream).ReadOnly().Filter(resource.Eq),
+		resource.Attr("created_at", func(s *Session) *time.Time { return &s.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
+		resource.Attr("last_active_at", func(s *Session) *time.Time { return &s.LastActiveAt }).Nullable().ReadOnly().Quiet().Filter(resource.Greater, resource.Less),
+		resource.Attr("finished_at", func(s *Session) *time.Time { return &s.FinishedAt }).Nullable().ReadOnly(),
+		resource.Attr("last_active_ip", func(s *Session) *string { return &s.LastActiveIP }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("port", func(s *Session) *int64 { return &s.Port }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("secure", func(s *Session) *bool { return &s.Secure }).ReadOnly().Doc("Whether the connection was TLS."),
+		resource.Attr("resource", func(s *Session) *string { return &s.Resource }).Nullable().ReadOnly().Doc("The name that a stream's client chose."),
+		resource.Attr("user_agent", func(s *Session) *string { return &s.UserAgent }).Nullable().ReadOnly().MaxLength(1024),
+		resource.Computed("current", func(view resource.View, s *Session) bool {
+			return view.Principal != nil && view.Principal.Session == s.ID
+		}).Doc("Whether this is the session of the caller."),
+	},
+	References: []resource.Reference[Session]{
+		resource.ToOne("user", "user", func(s *Session) *ulid.ULID { return &s.User }).Nullable().ReadOnly().OnDelete(resource.Cascade),
+		resource.ToOne("client", "client", func(s *Session) *ulid.ULID { return &s.Client }).Nullable().ReadOnly().OnDelete(resource.Cascade),
+	},
+	Filters: []resource.Filter{{Name: "status", Values: map[string]resource.Condition{
+		"active": resource.IsNull("finished_at"), "finished": resource.NotNull("finished_at")}}},
+}
+
+// Type serves sessions out of a store.
+func Type(sessions resource.Store[Session]) resource.Type[Session] {
+	return resource.Type[Session]{
+		Schema: Schema, List: sessions.List, Get: sessions.Get,
+		Actions: []resource.Action[Session]{
+			resource.Change("finish", sessions.Update, finish).Doc("End the session; its tokens are refused from the next request on."),
+		},
+	}
+}
+
+func finish(tx *resource.Tx, s *Session) error {
+	if !s.FinishedAt.IsZero() {
+		return resource.Errorf(resource.Conflict, "the session is finished already")
+	}
+	s.FinishedAt = tx.Now
+	return nil
+}

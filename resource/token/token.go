@@ -1,0 +1,117 @@
+// Package token is the entity token: a personal API token of a user.
+package token
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/resource"
+)
+
+// Token is a personal API token. What it allows is what its scopes and its user's own rights have in common.
+type Token struct {
+	ID                               ulid.ULID
+	Name                             string
+	User                             ulid.ULID
+	Scopes                           []string
+	CreatedAt, LastUsedAt, ExpiresAt time.Time
+	RevokedAt                        time.Time
+	Hash                             string // of the token, see [Hash]
+	Token                            string // set by its creation, never stored
+}
+
+var (
+	revoked = resource.NotNull("revoked_at")
+	expired = resource.Past("expires_at")
+)
+
+// Schema is the entity token.
+var Schema = resource.Schema[Token]{
+	Name: "token", Plural: "tokens",
+	Doc: "A personal API token of a user. The token itself is shown once, in the answer to its creation.",
+	ID:  func(t *Token) *ulid.ULID { return &t.ID },
+	Attributes: []resource.Attribute[Token]{
+		resource.Attr("name", func(t *Token) *string { return &t.Name }).Required().Example("nightly report"),
+		resource.Attr("scopes", func(t *Token) *[]string { return &t.Scopes }, validScopes).Required().Fixed().
+			Example([]string{"urn:reeve:user:read"}).Doc("urn:mas:admin for everything, urn:reeve:<type>:<verb> for less."),
+		resource.Attr("created_at", func(t *Token) *time.Time { return &t.CreatedAt }).Created(),
+		resource.Attr("last_used_at", func(t *Token) *time.Time { return &t.LastUsedAt }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("expires_at", func(t *Token) *time.Time { return &t.ExpiresAt }).Nullable().Fixed().Filter(resource.Greater, resource.Less),
+		resource.Attr("revoked_at", func(t *Token) *time.Time { return &t.RevokedAt }).Nullable().ReadOnly(),
+		resource.Attr("hash", func(t *Token) *string { return &t.Hash }).Unique().Hidden(),
+		resource.Once("token", func(t *Token) *string { return &t.Token }).Nullable(),
+	},
+	References: []resource.Reference[Token]{
+		resource.ToOne("user", "user", func(t *Token) *ulid.ULID { return &t.User }).Required().Fixed().OnDelete(resource.Cascade),
+	},
+	Filters: []resource.Filter{
+		{Name: "status", Values: map[string]resource.Condition{
+			"active": resource.All{resource.Not{Condition: revoked}, resource.Not{Condition: expired}}, "revoked": revoked, "expired": expired}},
+		{Name: "revoked", Values: map[string]resource.Condition{"true": revoked, "false": resource.Not{Condition: revoked}}},
+		{Name: "expires", Doc: "Whether the token has a time of expiry.", Values: map[string]resource.Condition{
+			"true": resource.NotNull("expires_at"), "false": resource.IsNull("expires_at")}},
+	},
+}
+
+// Type serves tokens out of a store.
+func Type(tokens resource.Store[Token]) resource.Type[Token] {
+	return resource.Type[Token]{
+		Schema: Schema, List: tokens.List, Get: tokens.Get, Check: check,
+		Create: func(ctx context.Context, rows ...*Token) error {
+			for _, t := range rows {
+				t.Token = auth.NewToken(auth.PersonalToken)
+				t.Hash = Hash(auth.HashToken(t.Token))
+			}
+			return tokens.Create(ctx, rows...)
+		},
+		Actions: []resource.Action[Token]{
+			resource.Change("revoke", tokens.Update, revoke).Doc("End the token; it is refused from the next request on."),
+		},
+	}
+}
+
+// Hash is how the hash of a token is stored.
+func Hash(sum []byte) string { return hex.EncodeToString(sum) }
+
+// Usable reports whether the token is neither revoked nor expired.
+func (t *Token) Usable(now time.Time) bool {
+	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
+}
+
+func revoke(tx *resource.Tx, t *Token) error {
+	if !t.RevokedAt.IsZero() {
+		return resource.Errorf(resource.Conflict, "the token is revoked already")
+	}
+	t.RevokedAt = tx.Now
+	return nil
+}
+
+// check keeps a caller from making a token that may do more than the caller.
+func check(tx *resource.Tx, before, after *Token) error {
+	if before != nil {
+		return nil
+	}
+	if !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(tx.Now) {
+		return resource.Errorf(resource.Invalid, "expires_at must not be in the past").At("attributes", "expires_at")
+	}
+	for _, permission := range auth.ScopePermissions(after.Scopes) {
+		if !tx.Principal.May(permission.Type, permission.Verb) {
+			return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, permission).At("attributes", "scopes")
+		}
+	}
+	return nil
+}
+
+func validScopes(scopes []string) error {
+	for _, scope := range scopes {
+		if _, ok := auth.ParseScope(scope); !ok {
+			return fmt.Errorf("has the unknown scope %q", scope)
+		}
+	}
+	return nil
+}

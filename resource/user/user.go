@@ -1,0 +1,194 @@
+// Package user is the entity user: an account of the service.
+package user
+
+import (
+	"errors"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// User is an account. A user with CanRequestAdmin is an administrator.
+type User struct {
+	ID                      ulid.ULID
+	Username                string
+	DisplayName, Email      string
+	PasswordHash            string // empty for an account that cannot sign in by password
+	CanRequestAdmin         bool
+	RegisteredIP            string
+	CreatedAt, LastActiveAt time.Time
+	LockedAt, DeactivatedAt time.Time
+}
+
+// The conditions that a user can be in. A locked user may be deactivated too.
+var (
+	Locked      = resource.NotNull("locked_at")
+	Deactivated = resource.NotNull("deactivated_at")
+	Active      = resource.All{resource.IsNull("deactivated_at"), resource.IsNull("locked_at")}
+)
+
+// Schema is the entity user.
+var Schema = resource.Schema[User]{
+	Name: "user", Plural: "users",
+	Doc: "An account of the service.",
+	ID:  func(u *User) *ulid.ULID { return &u.ID },
+	Attributes: []resource.Attribute[User]{
+		resource.Attr("username", func(u *User) *string { return &u.Username }, validUsername).
+			Required().Fixed().Unique().Filter(resource.Eq, resource.Prefix).Example("kilgore-trout"),
+		resource.Attr("created_at", func(u *User) *time.Time { return &u.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
+		resource.Attr("locked_at", func(u *User) *time.Time { return &u.LockedAt }).Nullable().ReadOnly().
+			Doc("A locked user is refused everywhere until unlocked; nothing of theirs ends."),
+		resource.Attr("can_request_admin", func(u *User) *bool { return &u.CanRequestAdmin }).ReadOnly().Filter(resource.Eq).
+			Doc("Whether the user is an administrator. The action set-admin sets it."),
+		resource.Attr("deactivated_at", func(u *User) *time.Time { return &u.DeactivatedAt }).Nullable().ReadOnly().
+			Doc("A deactivated user is gone for good until reactivated; their sessions and tokens have ended."),
+		resource.Attr("display_name", func(u *User) *string { return &u.DisplayName }).Nullable().Example("Kilgore Trout"),
+		resource.Attr("email", func(u *User) *string { return &u.Email }, validEmail).Nullable().Unique().Example("kilgore@example.com"),
+		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }).Nullable().Fixed().
+			Doc("The address from which the account was registered."),
+		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
+		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Fixed().MaxLength(1024),
+		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }).Nullable().Hidden(),
+	},
+	Filters: []resource.Filter{
+		{Name: "status", Doc: "Neither locked nor deactivated; locked; deactivated.", Values: map[string]resource.Condition{
+			"active": Active, "locked": Locked, "deactivated": Deactivated}},
+		{Name: "search", Kind: resource.String, Doc: "A part of the username, display name or email, in any case.", Where: func(part any) resource.Condition {
+			return resource.Any{resource.Holds("username", resource.Contains, part),
+				resource.Holds("display_name", resource.Contains, part), resource.Holds("email", resource.Contains, part)}
+		}},
+	},
+	Examples: []User{{Username: "kilgore-trout", DisplayName: "Kilgore Trout", Email: "kilgore@example.com"}},
+}
+
+// Type serves users out of a store.
+func Type(users resource.Store[User]) resource.Type[User] {
+	return resource.Type[User]{
+		Schema: Schema, Lookups: []string{"username"}, Check: check(users),
+		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
+		Actions: []resource.Action[User]{
+			resource.Change("lock", users.Update, lock).Doc("Refuse the user everywhere until unlocked."),
+			resource.Change("unlock", users.Update, unlock).Doc("Let a locked user in again."),
+			resource.Change("deactivate", users.Update, deactivate).Doc("End the account, its sessions and its tokens."),
+			resource.Change("reactivate", users.Update, reactivate).Doc("Open a deactivated account again; what ended stays ended."),
+			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
+			resource.Command("set-password", users.Update, passwordArguments, setPassword).Answering(resource.AnswersNothing).
+				Doc("Set a new password and, unless told otherwise, finish the user's sessions."),
+		},
+	}
+}
+
+func lock(tx *resource.Tx, u *User) error {
+	if u.LockedAt.IsZero() {
+		u.LockedAt = tx.Now
+	}
+	return nil
+}
+
+func unlock(_ *resource.Tx, u *User) error {
+	u.LockedAt = time.Time{}
+	return nil
+}
+
+func deactivate(tx *resource.Tx, u *User) error {
+	if !u.DeactivatedAt.IsZero() {
+		return nil
+	}
+	u.DeactivatedAt = tx.Now
+	if err := finishSessions(tx, u); err != nil {
+		return err
+	}
+	_, err := tx.Do(resource.Operation{Verb: "revoke", Type: "token", Filters: []resource.FilterArgument{
+		resource.FilterBy("user", u.ID.String()), resource.FilterBy("revoked", "false")}})
+	return err
+}
+
+func reactivate(_ *resource.Tx, u *User) error {
+	u.DeactivatedAt = time.Time{}
+	return nil
+}
+
+func finishSessions(tx *resource.Tx, u *User) error {
+	_, err := tx.Do(resource.Operation{Verb: "finish", Type: "session", Filters: []resource.FilterArgument{
+		resource.FilterBy("user", u.ID.String()), resource.FilterBy("status", "active")}})
+	return err
+}
+
+type adminArgument struct{ admin bool }
+
+var adminArguments = []resource.Attribute[adminArgument]{
+	resource.Attr("admin", func(a *adminArgument) *bool { return &a.admin }).Required(),
+}
+
+func setAdmin(_ *resource.Tx, u *User, a *adminArgument) error {
+	u.CanRequestAdmin = a.admin
+	return nil
+}
+
+type newPassword struct {
+	hash           string
+	finishSessions bool
+}
+
+var passwordArguments = []resource.Attribute[newPassword]{
+	resource.Input("password", func(p *newPassword) *string { return &p.hash }, auth.HashPassword).Required().MaxLength(1024),
+	resource.Attr("finish_sessions", func(p *newPassword) *bool { return &p.finishSessions }).Default(true),
+}
+
+func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
+	u.PasswordHash = p.hash
+	if !p.finishSessions {
+		return nil
+	}
+	return finishSessions(tx, u)
+}
+
+// check keeps an administrator in office: nobody may take the rights of the last one, or of themselves.
+func check(users resource.Store[User]) func(tx *resource.Tx, before, after *User) error {
+	governs := func(u *User) bool {
+		return u != nil && u.CanRequestAdmin && u.LockedAt.IsZero() && u.DeactivatedAt.IsZero()
+	}
+	return func(tx *resource.Tx, before, after *User) error {
+		if !governs(before) || governs(after) {
+			return nil
+		}
+		if tx.Principal.Type == Schema.Name && tx.Principal.ID == before.ID {
+			return resource.Errorf(resource.Conflict, "you cannot take away your own administrator's rights")
+		}
+		// Two administrators who demote each other at once would each see the other in office.
+		if err := tx.Lock("administrators"); err != nil {
+			return err
+		}
+		others, err := users.List(tx, resource.Query{
+			Where:  resource.All{Active, resource.Equal("can_request_admin", true), resource.Not{Condition: resource.Equal("id", before.ID)}},
+			Window: pagination.First(1), Count: pagination.CountNone, Now: tx.Now,
+		})
+		if err == nil && len(others.Rows) == 0 {
+			return resource.Errorf(resource.Conflict, "%s is the last administrator", before.Username)
+		}
+		return err
+	}
+}
+
+var usernameRule = regexp.MustCompile(`^[a-z0-9=.\-/+@][a-z0-9_=.\-/+@]*$`)
+
+func validUsername(name string) error {
+	if !usernameRule.MatchString(name) {
+		return errors.New("must be one or more of a-z 0-9 = _ - . / + @ and not begin with _")
+	}
+	return nil
+}
+
+func validEmail(email string) error {
+	local, domain, ok := strings.Cut(email, "@")
+	if !ok || local == "" || domain == "" || strings.ContainsAny(email, " \t\r\n") || strings.Contains(domain, "@") {
+		return errors.New("must be an email address")
+	}
+	return nil
+}
