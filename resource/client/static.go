@@ -1,0 +1,168 @@
+package client
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// Static is a client of the configuration. Its client_id is printable ASCII; its secret has at least 8
+// characters, and a public client has none.
+type Static struct {
+	ClientID     string
+	Name         string // its client_id if empty
+	AuthMethod   string // SecretBasic, SecretPost or Public
+	Secret       string
+	RedirectURIs []string
+}
+
+// Configure makes the static clients of the table agree with the configuration, in one transaction: new ones
+// are inserted, those that are gone are deleted with all their tokens. The client_ids in admins are those of the
+// clients that may ask for scopes of the admin API.
+func Configure(ctx context.Context, db resource.Transactor, clients resource.Store[Client], now time.Time, statics []Static, admins []string) error {
+	if err := verify(statics); err != nil {
+		return err
+	}
+	return db.Transact(ctx, func(ctx context.Context) error {
+		if err := db.Lock(ctx, "clients"); err != nil {
+			return err
+		}
+		wanted := map[ulid.ULID]bool{}
+		for _, static := range statics {
+			id := ID(static.ClientID)
+			wanted[id] = true
+			configure := func(c *Client) error { return static.apply(c, slices.Contains(admins, static.ClientID)) }
+			_, err := clients.Update(ctx, id, configure)
+			if resource.Is(err, resource.NotFound) {
+				c := &Client{ID: id, CreatedAt: resource.Cut(now)}
+				if err = configure(c); err == nil {
+					err = clients.Create(ctx, c)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return removeOthers(ctx, clients, wanted)
+	})
+}
+
+// ID is the id of the client with a client_id: the same if that is a ULID, else one derived from it.
+func ID(clientID string) ulid.ULID {
+	if id, err := ulid.ParseStrict(clientID); err == nil && id.String() == clientID {
+		return id
+	}
+	return resource.NamedID("client", clientID)
+}
+
+// VerifySecret reports whether a secret is the client's. It takes the same time for all wrong ones.
+func (c *Client) VerifySecret(secret string) (bool, error) {
+	if strings.HasPrefix(c.SecretHash, "$") {
+		return auth.VerifyPassword(c.SecretHash, secret)
+	}
+	return subtle.ConstantTimeCompare([]byte(c.SecretHash), []byte(digest(secret))) == 1, nil
+}
+
+// hashSecret is the form in which a secret is stored. One as long as a random one should be has a plain digest:
+// it cannot be guessed, clients show it every few minutes, and each start compares it. A shorter one is taken
+// for a password and gets the slow hash that passwords need.
+func hashSecret(secret string) (string, error) {
+	if len(secret) >= 16 {
+		return digest(secret), nil
+	}
+	return auth.HashPassword(secret)
+}
+
+func digest(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// apply makes a row what the configuration says. It leaves the hash of a secret that is still the same.
+func (s *Static) apply(c *Client, admin bool) error {
+	c.ClientID, c.Name, c.AuthMethod, c.Static, c.Admin = s.ClientID, s.Name, s.AuthMethod, true, admin
+	if c.Name == "" {
+		c.Name = s.ClientID
+	}
+	c.RedirectURIs, c.GrantTypes = append([]string{}, s.RedirectURIs...), []string{}
+	if len(s.RedirectURIs) > 0 {
+		c.GrantTypes = append(c.GrantTypes, "authorization_code", "refresh_token")
+	}
+	if s.AuthMethod == Public {
+		c.SecretHash = ""
+		return nil
+	}
+	c.GrantTypes = append(c.GrantTypes, "client_credentials") // RFC 6749, 4.4: only for confidential clients
+	same, err := c.VerifySecret(s.Secret)
+	if err == nil && !same {
+		c.SecretHash, err = hashSecret(s.Secret)
+	}
+	return err
+}
+
+// verify checks the clients of a configuration and reports every finding at once.
+func verify(statics []Static) error {
+	var found []error
+	seen := map[string]bool{}
+	for _, s := range statics {
+		find := func(sentence string) { found = append(found, fmt.Errorf("client %q %s", s.ClientID, sentence)) }
+		if s.ClientID == "" || len(s.ClientID) > resource.DefaultMaxLength || strings.IndexFunc(s.ClientID, unprintable) >= 0 {
+			find("must have a client_id of printable ASCII characters")
+		}
+		if seen[s.ClientID] {
+			find("is configured twice")
+		}
+		seen[s.ClientID] = true
+		switch s.AuthMethod {
+		case SecretBasic, SecretPost:
+			if utf8.RuneCountInString(s.Secret) < auth.MinPasswordLength || len(s.Secret) > auth.MaxPasswordBytes {
+				find(fmt.Sprintf("must have a client_secret of at least %d characters and at most %d bytes",
+					auth.MinPasswordLength, auth.MaxPasswordBytes))
+			}
+		case Public:
+			if s.Secret != "" {
+				find("must have no client_secret, since its client_auth_method is none")
+			}
+		default:
+			find(fmt.Sprintf("must have a client_auth_method of %s, %s or %s", SecretBasic, SecretPost, Public))
+		}
+	}
+	return errors.Join(found...)
+}
+
+func unprintable(r rune) bool { return r < ' ' || r > '~' }
+
+// removeOthers deletes the static clients that are not wanted.
+func removeOthers(ctx context.Context, clients resource.Store[Client], wanted map[ulid.ULID]bool) error {
+	q := resource.Query{Where: resource.Equal("is_static", true), Window: pagination.First(100), Count: pagination.CountNone}
+	for {
+		page, err := clients.List(ctx, q)
+		if err != nil {
+			return err
+		}
+		for _, c := range page.Rows {
+			if !wanted[c.ID] {
+				if err := clients.Delete(ctx, c.ID); err != nil {
+					return err
+				}
+			}
+		}
+		if !page.Next {
+			return nil
+		}
+		q.Window = q.Window.Next(page.Rows[len(page.Rows)-1].ID)
+	}
+}
