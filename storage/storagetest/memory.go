@@ -90,12 +90,11 @@ func (m *Memory[T]) Get(_ context.Context, id ulid.ULID) (*T, error) {
 func (m *Memory[T]) Create(ctx context.Context, rows ...*T) error {
 	m.writer.Lock()
 	defer m.writer.Unlock()
-	var problems resource.Errors
-	for i, row := range rows {
+	problems := m.taken(rows...)
+	for _, row := range rows {
 		if _, err := m.Get(ctx, *m.schema.ID(row)); err == nil {
 			problems = append(problems, resource.Errorf(resource.Taken, "the id is taken").At("id"))
 		}
-		problems = append(problems, m.taken(row, rows[:i])...)
 	}
 	if len(problems) > 0 {
 		return problems
@@ -119,7 +118,7 @@ func (m *Memory[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) er
 	if err := change(row); err != nil {
 		return nil, err
 	}
-	if problems := m.taken(row, nil); len(problems) > 0 {
+	if problems := m.taken(row); len(problems) > 0 {
 		return nil, problems
 	}
 	m.mu.Lock()
@@ -156,43 +155,53 @@ func (m *Memory[T]) Linkage(name string) resource.Linkage {
 	return &memoryLinkage[T]{m, name}
 }
 
-// taken are the unique values of a row that another row of the store has, or one of others.
-func (m *Memory[T]) taken(row *T, others []*T) (problems resource.Errors) {
+// taken are the unique values of rows to be written that rows beside them have, or others of them.
+func (m *Memory[T]) taken(rows ...*T) (problems resource.Errors) {
+	rules := slices.Clone(m.schema.Unique)
+	for _, a := range m.schema.Attributes {
+		if a.AttributeDescription.Unique {
+			rules = append(rules, []string{a.Name})
+		}
+	}
+	written := map[ulid.ULID]bool{}
+	for _, row := range rows {
+		id := *m.schema.ID(row)
+		if written[id] {
+			problems = append(problems, resource.Errorf(resource.Taken, "the id is taken").At("id"))
+		}
+		written[id] = true
+	}
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	others = slices.Clone(others)
-	id := *m.schema.ID(row)
-	for other, row := range m.rows {
-		if other != id {
-			others = append(others, row)
+	for _, rule := range rules {
+		owned := map[string]bool{}
+		for id, row := range m.rows {
+			if !written[id] {
+				owned[m.key(row, rule)] = true
+			}
 		}
-	}
-	for i := range m.schema.Attributes {
-		if a := &m.schema.Attributes[i]; a.AttributeDescription.Unique {
-			problems = append(problems, m.shared(row, others, a.Name)...)
+		for _, row := range rows {
+			key := m.key(row, rule)
+			if key != "" && owned[key] {
+				problems = append(problems,
+					resource.Errorf(resource.Taken, "%v is taken", rule).At(place(&m.schema, rule[0]), rule[0]))
+			}
+			owned[key] = true
 		}
-	}
-	for _, names := range m.schema.Unique {
-		problems = append(problems, m.shared(row, others, names...)...)
 	}
 	return problems
 }
 
-// shared is the problem that another row has the same values, none of them null. Its pointer is the first's.
-func (m *Memory[T]) shared(row *T, others []*T, names ...string) (problems resource.Errors) {
-	all := resource.All{}
+// key is the values of members as a text, empty if one is null: nulls are not the same.
+func (m *Memory[T]) key(row *T, names []string) (key string) {
 	for _, name := range names {
 		v := value(&m.schema, row, name)
 		if v == nil {
-			return nil
+			return ""
 		}
-		all = append(all, resource.Equal(name, v))
+		key += fmt.Sprintf("%q", argument(v)[0])
 	}
-	same := func(other *T) bool { return m.schema.Match(all, other, resource.Env{}) }
-	if !slices.ContainsFunc(others, same) {
-		return nil
-	}
-	return resource.Errors{resource.Errorf(resource.Taken, "%v is taken", names).At(place(&m.schema, names[0]), names[0])}
+	return key
 }
 
 // clone is a copy of what a row stores, with which it shares no memory.
