@@ -173,8 +173,8 @@ func (tx *Tx) plan(op Operation, authorize bool) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	if action := about.Action(op.Verb); action != nil && !action.Collection && op.ID == (ulid.ULID{}) && op.Key == nil && !about.Singleton {
-		where, err := conditions(about, op.Filters)
+	if action := about.Action(op.Verb); action != nil && !action.Collection && op.ID == (ulid.ULID{}) && op.Key == nil && len(op.Filters) > 0 {
+		where, err := about.Where(op.Filters)
 		return step{op, false, func(tx *Tx) (Result, error) { return tx.each(op, t, where, run) }}, err
 	}
 	return step{op, false, func(tx *Tx) (Result, error) { return tx.write(op, t, run) }}, nil
@@ -188,7 +188,7 @@ func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), er
 		query.Window.Size = pagination.DefaultSize
 	}
 	var err error
-	if query.Where, err = conditions(about, op.Filters); err != nil {
+	if query.Where, err = about.Where(op.Filters); err != nil {
 		return nil, err
 	}
 	return func(tx *Tx) (Result, error) {
@@ -286,7 +286,11 @@ func (tx *Tx) find(op Operation, t served) (ulid.ULID, error) {
 	if found.Resources.Len() == 0 {
 		return ulid.ULID{}, Errorf(NotFound, "there is no %s with the %s %q", about.Name, op.Key.Attribute, op.Key.Value)
 	}
-	return found.Resources.ID(0), nil
+	id := found.Resources.ID(0)
+	if op.ID != (ulid.ULID{}) && op.ID != id {
+		return ulid.ULID{}, Errorf(TypeMismatch, "the %s with the %s %q has another id", about.Name, op.Key.Attribute, op.Key.Value).At("id")
+	}
+	return id, nil
 }
 
 // exist checks that the resources named by the relationships of a body are there. Databases check it as well,
@@ -355,17 +359,18 @@ func serves(op Operation, about *Description) error {
 	return nil
 }
 
-// conditions are what filter arguments mean together, nil if there are none. They are sorted by name, so that
-// the same question always is the same statement.
-func conditions(about *Description, arguments []FilterArgument) (Condition, error) {
+// Where is what filter arguments mean together, nil if there are none. It is sorted by the filters' names, so that
+// the same question always is the same statement. All problems are reported at once, as UnknownParameter and
+// InvalidParameter.
+func (d *Description) Where(arguments []FilterArgument) (Condition, error) {
 	byParameter := map[string]Condition{}
 	var problems Errors
 	for _, argument := range arguments {
-		f := about.Filter(argument.Name, argument.Qualifier)
+		f := d.Filter(argument.Name, argument.Qualifier)
 		if f == nil {
 			parameter := (&Filter{Name: argument.Name, Qualifier: argument.Qualifier}).Parameter()
 			problems = append(problems, Errorf(UnknownParameter, "%s have no %s; there are %s",
-				about.Plural, parameter, parameters(about)).About(parameter))
+				d.Plural, parameter, parameters(d)).About(parameter))
 			continue
 		}
 		var any Any

@@ -12,7 +12,7 @@ type Operation struct {
 	Verb         string // one of the five, one on relationships, or an action
 	Type         string // singular
 	ID           ulid.ULID
-	Key          *Key   // finds the resource by a natural key instead of ID
+	Key          *Key   // finds the resource by a natural key; if ID is given too, it must be that one's
 	Relationship string // for the verbs on relationships
 
 	Filters []FilterArgument // for list, and for an action on all that meets them

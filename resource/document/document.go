@@ -1,0 +1,28 @@
+// Package document reads and writes JSON:API documents. It knows no HTTP.
+//
+// Answers are appended to a buffer, without maps and without reflection, since lists are what the server does
+// most. Requests are read strictly: what could be understood in two ways is refused.
+package document
+
+import (
+	"github.com/google/jsonapi"
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+)
+
+// MediaType is the media type of JSON:API documents.
+const MediaType = jsonapi.MediaType
+
+// Path is the path of a resource below base, or of the whole singleton.
+func Path(base string, about *resource.Description, id ulid.ULID) string {
+	if about.Singleton {
+		return base + "/" + about.Path()
+	}
+	return base + "/" + about.Path() + "/" + id.String()
+}
+
+// LinkagePath is the path of a resource's relationship below base.
+func LinkagePath(base string, about *resource.Description, id ulid.ULID, relationship string) string {
+	return Path(base, about, id) + "/relationships/" + relationship
+}

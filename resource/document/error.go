@@ -1,0 +1,50 @@
+package document
+
+import (
+	"encoding/json"
+	"strconv"
+
+	"github.com/google/jsonapi"
+
+	"reeve/resource"
+)
+
+// Errors is the document of failures.
+type Errors struct {
+	Errors []Error `json:"errors"`
+}
+
+// Error is an error object with the member source, which google/jsonapi lacks.
+type Error struct {
+	jsonapi.ErrorObject
+	Source *Source `json:"source,omitempty"`
+}
+
+// Source is the place in the request that an error is about: one of a JSON pointer from the root of the body, a
+// query parameter and a header.
+type Source struct {
+	Pointer   string `json:"pointer,omitempty"`
+	Parameter string `json:"parameter,omitempty"`
+	Header    string `json:"header,omitempty"`
+}
+
+// AppendErrors appends the document of the failures of the request with an id. Pointers must be from the root of
+// the body.
+func AppendErrors(dst []byte, request string, errs resource.Errors) []byte {
+	var document Errors
+	for _, err := range errs {
+		about := resource.Codes[err.Code]
+		object := Error{ErrorObject: jsonapi.ErrorObject{
+			ID: request, Status: strconv.Itoa(about.Status), Code: string(err.Code), Title: about.Title, Detail: err.Detail,
+		}}
+		if source := (Source{err.Pointer, err.Parameter, err.Header}); source != (Source{}) {
+			object.Source = &source
+		}
+		document.Errors = append(document.Errors, object)
+	}
+	text, err := json.Marshal(document)
+	if err != nil { // strings alone: there is nothing that could fail
+		panic(err)
+	}
+	return append(dst, text...)
+}

@@ -1,0 +1,208 @@
+// Package httpapi is the JSON:API front: it turns HTTP requests into operations of the engine, and their results
+// into documents. It names no type: whatever the registry holds is served.
+//
+// The order of its checks is: who asks, what the path names, whether that has the method, what the answer may be,
+// the query, the body; then the engine's, of which the permission is the first.
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/resource"
+	"reeve/resource/document"
+)
+
+// Base is the path below which everything is served.
+const Base = "/api/admin/v1"
+
+// Config is what the front needs.
+type Config struct {
+	Engine *resource.Engine
+	// Authenticate says who asks. A nil principal and Unauthenticated are answered with 401; other errors as
+	// what they are.
+	Authenticate func(r *http.Request) (*auth.Principal, error)
+	Challenges   []string     // the values of WWW-Authenticate in a 401 (RFC 9110, section 11.6.1); default Bearer
+	Prefix       string       // stands before Base in links: "" or "/estate". Requests come without it
+	Log          *slog.Logger // one line a request; default slog.Default()
+}
+
+// New serves the JSON:API below [Base]. Every failure there is an error document, that of an unknown path too.
+// The header X-Request-Id of a request is kept, or made; it is in the answer, its errors and the log.
+func New(c Config) http.Handler {
+	h := &handler{
+		engine: c.Engine, authenticate: c.Authenticate, challenges: c.Challenges,
+		base: c.Prefix + Base, log: c.Log, routes: routes(),
+	}
+	if h.challenges == nil {
+		h.challenges = []string{"Bearer"}
+	}
+	if h.log == nil {
+		h.log = slog.Default()
+	}
+	return h
+}
+
+type handler struct {
+	engine       *resource.Engine
+	authenticate func(r *http.Request) (*auth.Principal, error)
+	challenges   []string
+	base         string
+	log          *slog.Logger
+	routes       *mux.Router
+}
+
+// buffers holds the bodies of answers between requests.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// maxPooled is how large a buffer may be to be kept.
+const maxPooled = 1 << 20
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	begin, id := time.Now(), requestID(r)
+	media, unacceptable := negotiate(r.Header.Values("Accept"))
+	buffer := buffers.Get().(*[]byte)
+
+	principal, a, err := h.serve((*buffer)[:0], w, r, id, unacceptable)
+	if err != nil {
+		a = h.fail((*buffer)[:0], r, id, a, err)
+	}
+	h.write(w, media, id, a)
+
+	if a.body != nil {
+		*buffer = a.body
+	}
+	if cap(*buffer) <= maxPooled {
+		buffers.Put(buffer)
+	}
+	line := []slog.Attr{
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", a.status),
+		slog.Duration("duration", time.Since(begin)), slog.String("request", id),
+	}
+	if principal != nil {
+		line = append(line, slog.String("principal", principal.Name))
+	}
+	h.log.LogAttrs(r.Context(), slog.LevelInfo, "request", line...)
+}
+
+// serve works out the answer. A panic on the way becomes an error. With an error, the answer tells what is known
+// of its headers.
+func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id string, unacceptable error) (
+	principal *auth.Principal, a answer, err error,
+) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(p)
+		default:
+			err = fmt.Errorf("httpapi: panic: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if principal, err = h.authenticate(r); err != nil {
+		return nil, a, err
+	}
+	if principal == nil {
+		return nil, a, resource.Errorf(resource.Unauthenticated, "this needs credentials")
+	}
+	at, err := h.locate(r)
+	if err != nil {
+		return principal, a, err
+	}
+	a.allow = at.allow()
+	if r.Method == http.MethodOptions {
+		a.status = http.StatusNoContent
+		return principal, a, nil
+	}
+	verb, err := at.verb(r.Method)
+	if err != nil {
+		return principal, a, err
+	}
+	if unacceptable != nil {
+		return principal, a, unacceptable
+	}
+	req, err := h.read(w, r, at, verb)
+	if err != nil {
+		return principal, a, err
+	}
+	results, err := h.engine.Do(r.Context(), req.operationFor(principal, id))
+	if err != nil {
+		if resource.Is(err, resource.Internal) {
+			return principal, a, err
+		}
+		return principal, a, req.locate(err)
+	}
+	rendered, err := render(dst, h.base, req, &results[0])
+	if err != nil {
+		return principal, a, err
+	}
+	return principal, rendered, nil
+}
+
+// write sends the answer.
+func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
+	header := w.Header()
+	header.Set("Vary", "Accept")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Request-Id", id)
+	if a.location != "" {
+		header.Set("Location", a.location)
+	}
+	switch a.status {
+	case http.StatusUnauthorized:
+		header["Www-Authenticate"] = h.challenges
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		header.Set("Retry-After", "1")
+	}
+	if a.allow != "" && (a.status == http.StatusMethodNotAllowed || a.status == http.StatusNoContent) {
+		header.Set("Allow", a.allow)
+	}
+	if len(a.body) > 0 {
+		header.Set("Content-Type", media)
+		header.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	_, _ = w.Write(a.body) // a client that is gone hears of nothing any more
+}
+
+// requestID is the header X-Request-Id if that is 1 to 128 visible ASCII characters, else a new ULID.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if len(id) == 0 || len(id) > 128 {
+		return ulid.Make().String()
+	}
+	for _, c := range []byte(id) {
+		if c <= ' ' || c > '~' {
+			return ulid.Make().String()
+		}
+	}
+	return id
+}
+
+// maxErrors is how many errors a document shows: a body of 1 MiB has room for many mistakes.
+const maxErrors = 100
+
+// fail turns any error into an answer. What is no [resource.Error] is logged, and shown without its text.
+func (h *handler) fail(dst []byte, r *http.Request, id string, a answer, err error) answer {
+	failures := resource.AllErrors(err)
+	switch {
+	case r.Context().Err() != nil && resource.Is(err, resource.Internal):
+		// The client has gone or the server stops: no fault of the server's.
+		failures = resource.Errors{{Code: resource.Unavailable}}
+	case resource.Is(err, resource.Internal):
+		h.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.Any("error", err))
+		failures = resource.Errors{{Code: resource.Internal}}
+	}
+	a.status = failures.Status()
+	a.body = document.AppendErrors(dst, id, failures[:min(len(failures), maxErrors)])
+	return a
+}

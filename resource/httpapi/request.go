@@ -1,0 +1,229 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"reeve/auth"
+	"reeve/resource"
+	"reeve/resource/document"
+)
+
+// maxBody is how long a body may be, in bytes.
+const maxBody = 1 << 20
+
+// form is how a body carries what it carries.
+type form int
+
+const (
+	absent form = iota // there is none
+	bare               // the arguments of an action, as an object
+	whole              // a document
+)
+
+// request is a request that was understood.
+type request struct {
+	place
+	query     query
+	form      form
+	operation resource.Operation
+}
+
+// read turns a request into an operation. Its problems are reported together as far as they stand in the query;
+// then those of the body.
+//
+// A GET or DELETE of a resource does not look at its body (RFC 9110, section 9.3.5, gives it no meaning).
+func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb string) (*request, error) {
+	req := &request{place: at, operation: resource.Operation{
+		Verb: verb, Type: at.about.Name, ID: at.id, Key: at.key,
+	}}
+	if at.reference != nil {
+		req.operation.Relationship = at.reference.Name
+	}
+	var body []byte
+	var unread error
+	if req.takesBody() {
+		body, unread = readBody(w, r)
+		if len(body) > 0 || unread != nil {
+			if err := checkContentType(r.Header.Get("Content-Type")); err != nil {
+				return req, err
+			}
+		}
+	}
+	if err := req.readQuery(r.URL.RawQuery); err != nil {
+		return req, err
+	}
+	if unread != nil {
+		return req, unread
+	}
+	return req, req.readBody(body)
+}
+
+func (r *request) takesBody() bool {
+	switch r.operation.Verb {
+	case resource.List, resource.Get, resource.Delete, resource.Linked:
+		return false
+	}
+	return true
+}
+
+// readBody reads a body into memory. The errors are PayloadTooLarge and, if it breaks off, MalformedDocument.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		return nil, resource.Errorf(resource.PayloadTooLarge, "a body has at most %d bytes", maxBody)
+	}
+	if err != nil {
+		return nil, resource.Errorf(resource.MalformedDocument, "the body could not be read to its end")
+	}
+	return body, nil
+}
+
+// readQuery reads the query string and has the filters checked here only if there are other problems, so that
+// all come at once; else the engine does it.
+func (r *request) readQuery(raw string) error {
+	takes := takes{
+		pages:   r.operation.Verb == resource.List || r.operation.Verb == resource.Linked,
+		filters: r.operation.Verb == resource.List || r.kind == selection,
+	}
+	q, problems := parseQuery(raw, takes)
+	if r.kind == selection && len(q.filters) == 0 {
+		problems = append(problems, resource.Errorf(resource.InvalidParameter,
+			"an action on several resources needs a filter").About("filter"))
+	}
+	if len(problems) > 0 {
+		if _, err := r.about.Where(q.filters); err != nil {
+			problems = append(problems, resource.AllErrors(err)...)
+		}
+		return problems
+	}
+	r.query = q
+	r.operation.Filters, r.operation.Window, r.operation.Count = q.filters, q.window, q.count
+	return nil
+}
+
+// readBody reads what the operation's body gives.
+func (r *request) readBody(text []byte) error {
+	op := &r.operation
+	switch {
+	case !r.takesBody():
+		return nil
+	case r.kind == relationship:
+		targets, err := document.ReadLinkage(text, r.reference.Many)
+		r.form = whole
+		op.Body.Relationships = map[string][]resource.Identifier{r.reference.Name: targets}
+		return err
+	case r.kind == action, r.kind == selection:
+		body, err := document.ReadArguments(text)
+		op.Body = body
+		switch {
+		case len(text) == 0:
+		case body.Bare:
+			r.form = bare
+		default:
+			r.form = whole
+		}
+		return err
+	}
+	object, err := document.ReadResource(text, r.about)
+	if err != nil {
+		return err
+	}
+	op.Body, r.form = object.Body, whole
+	return r.identify(object)
+}
+
+// identify checks that a resource object is about the type and the resource that the path names. A resource found
+// by a natural key has its id checked by the engine, if the document gives it.
+func (r *request) identify(object document.Resource) error {
+	if object.Type != r.about.Name {
+		return resource.Errorf(resource.TypeMismatch, "the path is that of type %q", r.about.Name).At("data", "type")
+	}
+	switch {
+	case r.operation.Verb == resource.Create && object.ID != nil:
+		return resource.Errorf(resource.ClientID, "a new resource gets its id from the server").At("data", "id")
+	case r.operation.Verb == resource.Create, r.about.Singleton && object.ID == nil, r.key != nil && object.ID == nil:
+		return nil
+	case object.ID == nil:
+		return resource.Errorf(resource.MalformedDocument, "data has no member id").At("data")
+	}
+	id, err := resource.ParseID(*object.ID)
+	switch {
+	case err == nil && r.key != nil:
+		r.operation.ID = id
+		return nil
+	case err == nil && r.about.Singleton && id == resource.NamedID(r.about.Name, ""), err == nil && !r.about.Singleton && id == r.id:
+		return nil
+	}
+	return resource.Errorf(resource.TypeMismatch, "the path names another resource").At("data", "id")
+}
+
+// locate turns the pointers of the engine's errors, which are relative to the resource, into pointers to values
+// that the body has.
+func (r *request) locate(err error) error {
+	var located resource.Errors
+	for _, failure := range resource.AllErrors(err) {
+		copied := *failure
+		copied.Pointer = r.pointer(failure)
+		located = append(located, &copied)
+	}
+	return located
+}
+
+// pointer is an error's pointer from the root of the body, empty if it is about no value of the body. An error
+// about a value (422) without a pointer is about the resource.
+func (r *request) pointer(err *resource.Error) string {
+	if r.form == absent || err.Pointer == "" && resource.Codes[err.Code].Status != http.StatusUnprocessableEntity {
+		return ""
+	}
+	if r.kind == relationship {
+		return "/data"
+	}
+	pointer := existing(r.operation.Body, err.Pointer)
+	if r.form == bare {
+		return strings.TrimPrefix(pointer, "/attributes")
+	}
+	return "/data" + pointer
+}
+
+// existing cuts a pointer down to a member that the body has (JSON:API 1.1, "Error Objects": a pointer must be to
+// a value in the request).
+func existing(body resource.Body, pointer string) string {
+	parts := strings.SplitN(pointer, "/", 4)
+	if len(parts) < 2 {
+		return pointer
+	}
+	var given, there bool
+	var name string
+	if len(parts) > 2 {
+		name = unescapePointer.Replace(parts[2])
+	}
+	switch parts[1] {
+	case "attributes":
+		given = body.Attributes != nil
+		_, there = body.Attributes[name]
+	case "relationships":
+		given = body.Relationships != nil
+		_, there = body.Relationships[name]
+	default: // type and id, which every document that comes here has
+		return pointer
+	}
+	switch {
+	case !given:
+		return ""
+	case !there:
+		return "/" + parts[1]
+	}
+	return pointer
+}
+
+var unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
+
+// operationFor completes the operation with who asks, and in which request.
+func (r *request) operationFor(principal *auth.Principal, id string) resource.Operation {
+	op := r.operation
+	op.Principal, op.Request = principal, id
+	return op
+}
