@@ -226,6 +226,14 @@ func (s *Schema[T]) Verify() error {
 		if a.state != nil {
 			s.verifyCondition(a.state, find)
 		}
+		if d.Default != nil {
+			if _, err := a.parse(d.Default); err != nil {
+				find("the default of %q %v", a.Name, err)
+			}
+		}
+		if d.Created && d.Kind != Time {
+			find("attribute %q is set to the time of the creation, but is no time", a.Name)
+		}
 		for _, op := range a.filters {
 			if !a.Stored || d.Secret || !op.fits(a.Kind) {
 				find("attribute %q cannot be filtered by %q", a.Name, op)

@@ -33,6 +33,9 @@ var (
 	Active      = resource.All{resource.IsNull("deactivated_at"), resource.IsNull("locked_at")}
 )
 
+// MaySignIn reports whether the user is neither locked nor deactivated.
+func (u *User) MaySignIn() bool { return u.LockedAt.IsZero() && u.DeactivatedAt.IsZero() }
+
 // Schema is the entity user.
 var Schema = resource.Schema[User]{
 	Name: "user", Plural: "users",
@@ -152,7 +155,7 @@ func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
 // check keeps an administrator in office: nobody may take the rights of the last one, or of themselves.
 func check(users resource.Store[User]) func(tx *resource.Tx, before, after *User) error {
 	governs := func(u *User) bool {
-		return u != nil && u.CanRequestAdmin && u.LockedAt.IsZero() && u.DeactivatedAt.IsZero()
+		return u != nil && u.CanRequestAdmin && u.MaySignIn()
 	}
 	return func(tx *resource.Tx, before, after *User) error {
 		if !governs(before) || governs(after) {

@@ -1,0 +1,51 @@
+# Reeve. `make help` lists the targets.
+
+export CGO_ENABLED = 0
+FUZZTIME ?= 10s
+TOOL = go tool -modfile=.ci/tools.mod
+
+.PHONY: help build run test long check race fuzz golden clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+
+build: ## build bin/reeve, without cgo
+	@go build -trimpath -o bin/reeve ./cmd/reeve
+
+run: build ## build, and serve the demo on 127.0.0.1:8080
+	@test -e demo/reeve.db || bin/reeve --config fixtures/demo.yaml demo
+	@echo "Try, in another terminal:"
+	@echo "  curl -g -u kilgore-trout:so-it-goes-1969 'http://127.0.0.1:8080/api/admin/v1/users?filter[status]=active&page[first]=3'"
+	@bin/reeve --config fixtures/demo.yaml serve
+
+test: ## run all tests, on SQLite and on a PostgreSQL server (installed if there is none)
+	@.ci/postgresql
+	@go vet ./...
+	@go test ./...
+
+long: ## run the long walks over 100,000 users, and the fuzz targets for a minute each
+	@.ci/postgresql
+	@go test ./cmd/reeve -run 'TestWalk' -timeout 15m -users 100000
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=60s
+
+check: ## gofmt, vet, staticcheck, the race detector, and the fuzz targets briefly
+	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed: $$files"; exit 1; }
+	@go vet ./...
+	@$(TOOL) staticcheck ./...
+	@$(MAKE) --no-print-directory race fuzz
+
+race: ## run the concurrency tests under the race detector, where there is a C compiler
+	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race -run 'Concurrent' ./...; else echo "no C compiler: the race detector is left out"; fi
+
+fuzz: ## run each fuzz target for FUZZTIME (10s)
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+golden: ## write the golden documents anew; look at the difference before you commit it
+	@go test ./cmd/reeve -run Golden -update
+
+clean: ## remove what was built, and the demo
+	@rm -rf bin demo

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"reeve/auth/oauth"
+	"reeve/fixtures"
+	"reeve/resource"
+	"reeve/resource/client"
+	"reeve/resource/event"
+	"reeve/resource/group"
+	"reeve/resource/me"
+	"reeve/resource/module"
+	"reeve/resource/session"
+	"reeve/resource/token"
+	"reeve/resource/types"
+	"reeve/resource/user"
+	"reeve/resource/version"
+	"reeve/storage"
+	"reeve/storage/postgres"
+	"reeve/storage/sqlite"
+)
+
+// app is the program put together: every command works with one.
+type app struct {
+	log      *slog.Logger
+	database *storage.Outbox
+	engine   *resource.Engine
+	users    *storage.Table[user.User]
+	sessions *storage.Table[session.Session]
+	tokens   *storage.Table[token.Token]
+	groups   *storage.Table[group.Group]
+	clients  *storage.Table[client.Client]
+	grants   *storage.Table[oauth.Grant]
+	keys     *storage.Table[oauth.Key]
+}
+
+// open puts the program together over its database, whose tables may still be out of date.
+func open(ctx context.Context, c *configuration) (*app, error) {
+	a := &app{}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		return nil, fmt.Errorf("configuration: log.level: %w", err)
+	}
+	a.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	dialects := map[string]storage.Dialect{
+		"sqlite": sqlite.Dialect{}, "postgres": postgres.Dialect{}, "postgresql": postgres.Dialect{},
+	}
+	scheme, _, _ := strings.Cut(c.Database.URI, ":")
+	dialect := dialects[scheme]
+	if dialect == nil {
+		return nil, fmt.Errorf("configuration: database.uri must begin with sqlite:// or postgres://")
+	}
+	key, err := c.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	db, err := storage.Open(ctx, dialect, c.Database.URI, storage.Options{MasterKey: key, Log: a.log})
+	if err != nil {
+		return nil, err
+	}
+	if err := a.declare(db); err != nil {
+		return nil, fmt.Errorf("%w (and closing: %v)", err, db.Close())
+	}
+	return a, nil
+}
+
+// declare names every table and serves every type.
+func (a *app) declare(db *storage.DB) error {
+	d := &declaring{db: db}
+	a.users = table(d, user.Schema)
+	a.clients = table(d, client.Schema)
+	a.sessions = table(d, session.Schema)
+	a.tokens = table(d, token.Schema)
+	a.groups = table(d, group.Schema)
+	a.grants = table(d, oauth.GrantSchema)
+	a.keys = table(d, oauth.KeySchema)
+	if d.err != nil {
+		return d.err
+	}
+	var err error
+	if a.database, err = storage.NewOutbox(db, event.Schema); err != nil {
+		return err
+	}
+	registry := &resource.Registry{}
+	a.engine = resource.NewEngine(registry, a.database, time.Now)
+	modules := module.NewLoader(registry)
+	modules.Know(module.Module{
+		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, and the server's own types.", Core: true,
+		Types: []resource.Declaration{
+			user.Type(a.users), client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens),
+			group.Type(a.groups, a.groups.Linkage("members")),
+			module.Type(modules), types.Of(registry), me.Type(), version.Type(),
+		},
+	})
+	return modules.Load("core")
+}
+
+// declaring keeps the first error of several declarations.
+type declaring struct {
+	db  *storage.DB
+	err error
+}
+
+func table[T any](d *declaring, schema resource.Schema[T]) *storage.Table[T] {
+	if d.err != nil {
+		return nil
+	}
+	t, err := storage.NewTable(d.db, schema)
+	d.err = err
+	return t
+}
+
+// openCurrent puts the program together and brings its tables up to date.
+func openCurrent(ctx context.Context, c *configuration) (*app, error) {
+	a, err := open(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.database.Migrate(ctx); err != nil {
+		return nil, fmt.Errorf("%w (and closing: %v)", err, a.database.Close())
+	}
+	return a, nil
+}
+
+// stores are the tables that fixtures go into.
+func (a *app) stores() fixtures.Stores {
+	return fixtures.Stores{Users: a.users, Sessions: a.sessions, Groups: a.groups, Members: a.groups.Linkage("members")}
+}
+
+// close closes the database. Whoever calls it is done, so an error is only worth a line.
+func (a *app) close() {
+	if err := a.database.Close(); err != nil {
+		a.log.Error("closing the database", "error", err)
+	}
+}

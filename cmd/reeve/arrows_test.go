@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A rule forbids packages to import others. Patterns are those of path.Match; a pattern that ends in /... covers
+// everything below it too.
+type rule struct {
+	packages []string
+	never    []string
+	except   []string
+	because  string
+}
+
+var (
+	entities = []string{
+		"reeve/resource/client", "reeve/resource/event", "reeve/resource/group", "reeve/resource/me", "reeve/resource/session",
+		"reeve/resource/token", "reeve/resource/types", "reeve/resource/user", "reeve/resource/version",
+	}
+	fronts = []string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi", "reeve/resource/compat/..."}
+)
+
+var rules = []rule{
+	{[]string{"reeve/..."}, []string{"reeve/cmd/..."}, nil,
+		"cmd is the composition root: it imports, and is not imported"},
+	{[]string{"reeve/pagination", "reeve/auth"}, []string{"reeve/..."}, nil,
+		"they are the vocabulary of everybody else and know nobody"},
+	{[]string{"reeve/resource"}, []string{"reeve/..."}, []string{"reeve/pagination", "reeve/auth"},
+		"the engine knows who asks and which page, and neither fronts, stores nor entities"},
+	{append([]string{"reeve/resource"}, entities...), []string{"net/http", "database/sql", "github.com/gorilla/mux", "github.com/jmoiron/sqlx"}, nil,
+		"what an entity is depends neither on how it is asked for nor on where it is kept"},
+	{entities, entities, nil,
+		"entities meet in the composition root; through the engine they name one another by type"},
+	{entities, append([]string{"reeve/storage/...", "reeve/storage", "reeve/auth/oauth"}, fronts...), nil,
+		"an entity gets its store as an argument"},
+	{[]string{"reeve/storage", "reeve/storage/sqlite", "reeve/storage/postgres"}, append([]string{"reeve/auth/oauth", "net/http"}, append(fronts, entities...)...), nil,
+		"storage reads schemas, whichever entity they are of"},
+	{[]string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi"}, append([]string{"reeve/storage", "reeve/storage/...", "reeve/auth/oauth"}, entities...), nil,
+		"the JSON:API front serves every type alike, and goes through the engine"},
+	{[]string{"reeve/auth/oauth"}, []string{"reeve/storage", "reeve/storage/...", "reeve/resource/httpapi"}, nil,
+		"the authorization server keeps its grants through stores that it is given"},
+	{[]string{"reeve/..."}, []string{"testing", "reeve/storage/storagetest", "reeve/resource/resourcetest", "pgregory.net/rapid"},
+		[]string{"reeve/storage/storagetest", "reeve/resource/resourcetest", "reeve/resource/openapi/openapitest"},
+		"the program does not carry its tests"},
+	only("github.com/google/jsonapi", "reeve/resource/document", "it is dormant, so it stands behind one small package"),
+	only("github.com/jmoiron/sqlx", "reeve/storage/...", "it is dormant, so it stands behind one package"),
+	only("github.com/lib/pq", "reeve/storage/postgres", "what differs between the databases stands there"),
+	only("modernc.org/sqlite", "reeve/storage/sqlite", "what differs between the databases stands there"),
+	only("github.com/zitadel/oidc/v3/...", "reeve/auth/oauth", "it is pinned, and has gaps that are closed there"),
+	only("github.com/getkin/kin-openapi/...", "reeve/resource/openapi/...", "its minor releases break, and requests do not pass it"),
+	only("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
+	only("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
+	only("github.com/knadh/koanf/...", "reeve/cmd/reeve", "the configuration is the program's"),
+}
+
+// only has one package, or one tree of packages, import a third-party one.
+func only(library, importer, because string) rule {
+	return rule{[]string{"reeve/..."}, []string{library}, []string{"importer:" + importer}, because}
+}
+
+func covers(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		if tree, ok := strings.CutSuffix(pattern, "/..."); ok && (name == tree || strings.HasPrefix(name, tree+"/")) {
+			return true
+		}
+		matched, err := path.Match(pattern, name)
+		return err == nil && matched
+	})
+}
+
+// broken are the imports that break a rule. A package may always import itself.
+func (r rule) broken(importer string, imports []string) []string {
+	testing := strings.HasSuffix(importer, "test") && r.because == "the program does not carry its tests"
+	if !covers(r.packages, importer) || testing || covers(r.except, "importer:"+importer) {
+		return nil
+	}
+	for _, exception := range r.except {
+		if pattern, ok := strings.CutPrefix(exception, "importer:"); ok && covers([]string{pattern}, importer) {
+			return nil
+		}
+	}
+	var broken []string
+	for _, imported := range imports {
+		if imported != importer && covers(r.never, imported) && !covers(r.except, imported) {
+			broken = append(broken, imported)
+		}
+	}
+	return broken
+}
+
+// TestArrows holds the arrows between the packages, each with its reason.
+func TestArrows(t *testing.T) {
+	command := exec.Command("go", "list", "-json=ImportPath,Imports,Doc", "reeve/...")
+	output, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(strings.NewReader(string(output)))
+	for n := 0; ; n++ {
+		var listed struct {
+			ImportPath, Doc string
+			Imports         []string
+		}
+		err := decoder.Decode(&listed)
+		if errors.Is(err, io.EOF) && n > 0 {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if listed.Doc == "" {
+			t.Errorf("%s does not say what it is", listed.ImportPath)
+		}
+		for _, rule := range rules {
+			for _, imported := range rule.broken(listed.ImportPath, listed.Imports) {
+				t.Errorf("%s imports %s, but %s", listed.ImportPath, imported, rule.because)
+			}
+		}
+	}
+}
+
+// TestArrowsCanBreak sees that a rule is able to fail.
+func TestArrowsCanBreak(t *testing.T) {
+	for _, example := range [][2]string{
+		{"reeve/resource", "reeve/storage"}, {"reeve/resource/user", "reeve/resource/session"}, {"reeve/auth", "reeve/resource"},
+		{"reeve/resource/user", "net/http"}, {"reeve/resource/httpapi", "github.com/google/jsonapi"}, {"reeve/storage", "reeve/resource/user"},
+		{"reeve/storage", "testing"}, {"reeve/resource/openapi", "reeve/cmd/reeve"},
+	} {
+		broken := 0
+		for _, rule := range rules {
+			broken += len(rule.broken(example[0], []string{example[1]}))
+		}
+		if broken == 0 {
+			t.Errorf("%s may import %s", example[0], example[1])
+		}
+	}
+}

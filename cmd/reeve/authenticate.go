@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/auth/oauth"
+	"reeve/pagination"
+	"reeve/resource"
+	"reeve/resource/session"
+	"reeve/resource/token"
+	"reeve/resource/user"
+)
+
+// authorizationServer is the OAuth 2.0 server over the program's tables.
+func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
+	return oauth.New(oauth.Config{
+		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Grants: a.grants, Keys: a.keys, Log: a.log,
+		NewSession: a.newSession, SessionActive: a.sessionActive,
+	})
+}
+
+// newSession notes that a client, or a user through one, has signed in.
+func (a *app) newSession(ctx context.Context, client, user ulid.ULID) (ulid.ULID, error) {
+	origin, now := auth.OriginOf(ctx), resource.Cut(time.Now())
+	s := &session.Session{
+		ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: now, LastActiveAt: now,
+		Secure: origin.Secure, UserAgent: origin.UserAgent, Port: int64(origin.Address.Port()),
+	}
+	if origin.Address.IsValid() {
+		s.LastActiveIP = origin.Address.Addr().String()
+	}
+	return s.ID, a.sessions.Create(ctx, s)
+}
+
+func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
+	s, err := a.sessions.Get(ctx, id)
+	if resource.Is(err, resource.NotFound) {
+		return false, nil
+	}
+	return err == nil && s.FinishedAt.IsZero(), err
+}
+
+// authenticator finds out who sends a request, by OAuth access token, personal token, or password.
+func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth.Authenticator {
+	tokens := func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, error) {
+		switch prefix {
+		case auth.AccessToken:
+			return authorization.Principal(ctx, hash)
+		case auth.PersonalToken:
+			return a.personal(ctx, hash)
+		}
+		return nil, auth.ErrInvalid
+	}
+	if !c.Auth.Basic.Enabled {
+		return auth.NewAuthenticator(tokens, nil, time.Now)
+	}
+	return auth.NewAuthenticator(tokens, a.password, time.Now)
+}
+
+// authenticate turns the authenticator's answers into those of the API: what is no 401 is passed on.
+func authenticate(authenticator *auth.Authenticator) func(*http.Request) (*auth.Principal, error) {
+	return func(r *http.Request) (*auth.Principal, error) {
+		principal, err := authenticator.Authenticate(r.Context(), r.Header.Get("Authorization"))
+		if errors.Is(err, auth.ErrMissing) || errors.Is(err, auth.ErrInvalid) {
+			return nil, resource.Errorf(resource.Unauthenticated, "%v", err)
+		}
+		return principal, err
+	}
+}
+
+// personal is whom a personal token stands for. It allows what its scopes and its user's rights have in common.
+func (a *app) personal(ctx context.Context, hash []byte) (*auth.Principal, error) {
+	t, err := only(ctx, a.tokens.List, "hash", token.Hash(hash))
+	if err != nil {
+		return nil, err
+	}
+	if t == nil || !t.Usable(time.Now()) {
+		return nil, auth.ErrInvalid
+	}
+	u, err := a.users.Get(ctx, t.User)
+	if err != nil {
+		return nil, err
+	}
+	if !u.MaySignIn() {
+		return nil, auth.ErrInvalid
+	}
+	return principal(u, auth.ScopePermissions(t.Scopes)), nil
+}
+
+// password finds an account by its username, for sign-in by password.
+func (a *app) password(ctx context.Context, username string) (hash string, who *auth.Principal, err error) {
+	u, err := only(ctx, a.users.List, "username", username)
+	if err != nil || u == nil || !u.MaySignIn() {
+		return "", nil, err
+	}
+	return u.PasswordHash, principal(u, []auth.Permission{{Type: auth.Any, Verb: auth.Any}}), nil
+}
+
+// principal is a user with permissions, which only an administrator has.
+func principal(u *user.User, permissions []auth.Permission) *auth.Principal {
+	if !u.CanRequestAdmin {
+		permissions = nil
+	}
+	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: permissions}
+}
+
+// only is the one row with a value in an attribute that is unique, nil if there is none.
+func only[T any](ctx context.Context, list func(context.Context, resource.Query) (resource.Page[T], error), attribute, value string) (*T, error) {
+	page, err := list(ctx, resource.Query{
+		Where: resource.Equal(attribute, value), Window: pagination.First(1), Count: pagination.CountNone,
+	})
+	if err != nil || len(page.Rows) == 0 {
+		return nil, err
+	}
+	return &page.Rows[0], nil
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/klauspost/compress/gzhttp"
+	"github.com/rs/cors"
+
+	"reeve/auth"
+	"reeve/resource"
+	"reeve/resource/httpapi"
+)
+
+// mounts says which paths each resource of a listener serves. What a listener does not name is 404 there.
+type mounts map[string]func(*mux.Router)
+
+// handler serves the resources that a listener names, under the base path.
+func (l *listenerConfiguration) handler(c *configuration, served mounts) http.Handler {
+	// The paths of a router that is asked for its encoded path, uncleaned, are what the client sent.
+	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
+	router.NotFoundHandler = httpapi.Failure(resource.Errorf(resource.NotFound, "nothing is served at this path"))
+	for _, r := range l.Resources {
+		served[r.Name](router)
+	}
+	var handler http.Handler = router
+	if base := c.basePath(); base != "" {
+		handler = under(base, handler)
+	}
+	if len(c.HTTP.CORSOrigins) > 0 {
+		handler = cors.New(cors.Options{
+			AllowedOrigins: c.HTTP.CORSOrigins, AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+			AllowedHeaders: []string{"Authorization", "Accept", "Content-Type", "X-Request-Id"},
+			ExposedHeaders: []string{"Location", "X-Request-Id", "Retry-After"},
+		}).Handler(handler)
+	}
+	if l.RequireTLS {
+		handler = requireTLS(handler)
+	}
+	proxies, err := c.proxies()
+	if err != nil {
+		panic(err) // verify has parsed them
+	}
+	return withOrigin(proxies, gzhttp.GzipHandler(handler))
+}
+
+// under serves what is below a path, and nothing else.
+func under(base string, next http.Handler) http.Handler {
+	stripped := http.StripPrefix(base, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.EscapedPath(), base+"/") {
+			httpapi.Failure(resource.Errorf(resource.NotFound, "everything is served under %s", base)).ServeHTTP(w, r)
+			return
+		}
+		stripped.ServeHTTP(w, r)
+	})
+}
+
+// requireTLS refuses what did not come over TLS: what it carried has been readable on its way.
+func requireTLS(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !auth.OriginOf(r.Context()).Secure {
+			httpapi.Failure(resource.Errorf(resource.Forbidden, "this listener takes requests over TLS only")).ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// withOrigin notes where each request comes from. X-Forwarded-For and X-Forwarded-Proto count only from trusted
+// proxies: the client is the last address that no trusted proxy has.
+func withOrigin(proxies []netip.Prefix, next http.Handler) http.Handler {
+	trusted := func(address netip.Addr) bool {
+		return slices.ContainsFunc(proxies, func(network netip.Prefix) bool { return network.Contains(address) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil {
+			peer = netip.AddrPort{} // not a TCP connection
+		}
+		client := netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
+		secure := r.TLS != nil
+		if trusted(client.Addr()) {
+			secure = secure || r.Header.Get("X-Forwarded-Proto") == "https"
+			hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+			for _, hop := range slices.Backward(hops) {
+				address, err := netip.ParseAddr(strings.TrimSpace(hop))
+				if err != nil {
+					break
+				}
+				client = netip.AddrPortFrom(address.Unmap(), 0)
+				if !trusted(client.Addr()) {
+					break
+				}
+			}
+		}
+		origin := auth.Origin{Address: client, Secure: secure, UserAgent: r.UserAgent()}
+		next.ServeHTTP(w, r.WithContext(auth.WithOrigin(r.Context(), origin)))
+	})
+}
+
+// listen opens one bind of a listener, over TLS if it has a certificate.
+func (l *listenerConfiguration) listen(i int) (net.Listener, error) {
+	address, err := l.address(i)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil || l.TLS.CertificateFile == "" {
+		return listener, err
+	}
+	certificate, err := tls.LoadX509KeyPair(l.TLS.CertificateFile, l.TLS.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("listener %q: %w (and closing: %v)", l.Name, err, listener.Close())
+	}
+	return tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}), nil
+}
+
+// url is where a bind is reached, and what is served there.
+func (l *listenerConfiguration) url(listener net.Listener) string {
+	scheme := "http"
+	if l.TLS.CertificateFile != "" {
+		scheme = "https"
+	}
+	var names []string
+	for _, r := range l.Resources {
+		names = append(names, r.Name)
+	}
+	return fmt.Sprintf("%s://%s (%s)", scheme, listener.Addr(), strings.Join(names, ", "))
+}
+
+// newServer limits what a connection may cost: a client that sends its headers slowly, or none, is dropped.
+func newServer(handler http.Handler) *http.Server {
+	return &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+}

@@ -1,0 +1,45 @@
+// Command reeve is the admin API of a service: it serves users, sessions, tokens, groups, modules and whatever
+// else an administrator touches as JSON:API resources, out of SQLite or PostgreSQL.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"reeve/resource/version"
+)
+
+// program is the command line: one field, and one file, a command.
+type program struct {
+	Config string `help:"Read the configuration from this YAML file." type:"existingfile" short:"c"`
+
+	Serve    serve    `cmd:"" help:"Serve the API (without a configuration: on 127.0.0.1:8080, out of reeve.db)."`
+	Migrate  migrate  `cmd:"" help:"Bring the database's tables up to date, or back."`
+	User     users    `cmd:"" help:"Create users and make them administrators, in the database itself."`
+	Demo     demo     `cmd:"" help:"Load the demo data into an empty database."`
+	Generate generate `cmd:"" help:"Fill the database with made-up users and sessions."`
+
+	Version kong.VersionFlag `help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var p program
+	command := kong.Parse(&p, kong.Name("reeve"), kong.Description("The admin API that every service would otherwise have to write for itself."),
+		kong.Vars{"version": version.Current().String()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())
+	configuration, err := readConfiguration(p.Config, os.Environ())
+	if err == nil {
+		err = command.Run(configuration)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "reeve:", err)
+		stop()
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sync/errgroup"
+
+	"reeve/resource/client"
+	"reeve/resource/httpapi"
+	"reeve/resource/openapi"
+	"reeve/resource/version"
+)
+
+// grace is how long requests in flight may take to end after the server has been told to stop.
+const grace = 15 * time.Second
+
+// serve is the command reeve serve.
+type serve struct{}
+
+func (serve) Run(ctx context.Context, c *configuration) error {
+	a, err := openCurrent(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	return a.serve(ctx, c, func(line string) { fmt.Fprintln(os.Stdout, line) })
+}
+
+// serve serves until the context ends, and then lets the requests in flight end. It announces where it listens.
+func (a *app) serve(ctx context.Context, c *configuration, announce func(line string)) error {
+	if err := client.Sync(ctx, a.database, a.clients, c.Clients, c.Policy.Data.AdminClients); err != nil {
+		return err
+	}
+	served, err := a.mounts(c)
+	if err != nil {
+		return err
+	}
+	type endpoint struct {
+		server   *http.Server
+		listener net.Listener
+	}
+	var endpoints []endpoint
+	var places []string
+	for i := range c.HTTP.Listeners {
+		l := &c.HTTP.Listeners[i]
+		server := newServer(l.handler(c, served))
+		for bind := range l.Binds {
+			listener, err := l.listen(bind)
+			if err != nil {
+				return err
+			}
+			endpoints = append(endpoints, endpoint{server, listener})
+			places = append(places, l.url(listener))
+		}
+	}
+	announce("Reeve listens on " + strings.Join(places, ", "))
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.database.Run(ctx) })
+	for _, e := range endpoints {
+		group.Go(func() error {
+			if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		})
+		group.Go(func() error {
+			<-ctx.Done()
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+			defer cancel()
+			return e.server.Shutdown(ctx)
+		})
+	}
+	return group.Wait()
+}
+
+// mounts are the paths of each resource that a listener can name.
+func (a *app) mounts(c *configuration) (mounts, error) {
+	authorization, err := a.authorizationServer(c)
+	if err != nil {
+		return nil, err
+	}
+	authenticator := a.authenticator(c, authorization)
+	api := httpapi.New(httpapi.Config{
+		Engine: a.engine, Authenticate: authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(), Log: a.log,
+	})
+	info := openapi.Info{
+		Version: version.Current().Version, Base: c.publicBase(), Prefix: c.prefix(),
+		TokenURL: c.publicBase() + "/oauth2/token", Basic: c.Auth.Basic.Enabled,
+	}
+	return mounts{
+		serveAdminAPI: func(r *mux.Router) {
+			r.PathPrefix(httpapi.Base).Handler(api)
+			r.Path("/api/spec.json").Handler(openapi.Handler(a.engine.Registry(), info))
+			r.PathPrefix("/api/doc/").Handler(openapi.UI(info))
+		},
+		serveOAuth: func(r *mux.Router) {
+			for _, path := range authorization.Paths() {
+				r.Path(path).Handler(authorization)
+			}
+		},
+		serveDiscovery: func(r *mux.Router) {
+			r.PathPrefix("/.well-known/").Handler(authorization)
+		},
+		serveUserAPI: func(*mux.Router) {},
+		serveHealth: func(r *mux.Router) {
+			r.Path("/health").Handler(a.health(true))
+			r.Path("/health/ready").Handler(a.health(true))
+			r.Path("/health/live").Handler(a.health(false))
+		},
+		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(promhttp.Handler()) },
+	}, nil
+}
+
+// health answers 200 while the process lives and, asked for readiness, the database answers; else 503.
+func (a *app) health(ready bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if ready {
+			ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+			defer cancel()
+			if err := a.database.Ping(ctx); err != nil {
+				a.log.Warn("not ready", "error", err)
+				w.WriteHeader(http.StatusServiceUnavailable)
+				fmt.Fprintln(w, `{"status":"fail"}`)
+				return
+			}
+		}
+		fmt.Fprintln(w, `{"status":"pass"}`)
+	})
+}

@@ -1,0 +1,294 @@
+package openapi
+
+import (
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"reeve/pagination"
+	"reeve/resource"
+	"reeve/resource/httpapi"
+)
+
+// call is one operation: what it asks for, and the answer to it.
+type call struct {
+	method, path string
+	id           string // as createUser; its words are the summary
+	doc          string
+	verb         string // of the permission that it needs
+	parameters   openapi3.Parameters
+	body         *openapi3.SchemaRef // nil if it takes none
+	optional     bool                // the body may be left out
+	status       int
+	answer       *openapi3.SchemaRef // nil if the answer has no body
+}
+
+// add adds an operation of a type to the document.
+func (b *builder) add(d *resource.Description, c call) {
+	description := "Needs the permission `" + d.Name + ":" + c.verb + "`."
+	if d.Open && c.verb == resource.Get {
+		description = "Needs no permission."
+	}
+	if c.doc != "" {
+		description = c.doc + "\n\n" + description
+	}
+	op := &openapi3.Operation{
+		OperationID: c.id, Summary: sentence(c.id), Description: description, Tags: []string{d.Name},
+		Parameters: c.parameters, Responses: openapi3.NewResponsesWithCapacity(16),
+	}
+	success := answer(http.StatusText(c.status), c.answer)
+	if c.status == http.StatusCreated {
+		success.Headers = openapi3.Headers{"Location": header("The path of the new resource.", text(""))}
+	}
+	op.Responses.Set(strconv.Itoa(c.status), &openapi3.ResponseRef{Value: success})
+	statuses := failures
+	if c.method != http.MethodGet {
+		statuses = slices.Concat(statuses, writeFailures)
+	}
+	if c.body != nil {
+		op.RequestBody = &openapi3.RequestBodyRef{
+			Value: openapi3.NewRequestBody().WithContent(content(c.body)).WithRequired(!c.optional),
+		}
+	}
+	if c.body != nil || c.method == http.MethodPost {
+		statuses = slices.Concat(statuses, bodyFailures)
+	}
+	for _, status := range statuses {
+		op.Responses.Set(strconv.Itoa(status), b.failure(status))
+	}
+	b.doc.AddOperation(httpapi.Base+c.path, c.method, op)
+}
+
+// describe adds all operations of a type.
+func (b *builder) describe(d *resource.Description) {
+	if d.Singleton {
+		b.describeOne(d, "/"+d.Path(), "", nil)
+		return
+	}
+	b.describeAll(d, "/"+d.Path())
+	b.describeOne(d, "/"+d.Path()+"/{id}", "", openapi3.Parameters{b.parameter("id")})
+	for _, key := range d.Lookups {
+		b.describeOne(d, "/"+d.Path()+"/by-"+strings.ReplaceAll(key, "_", "-")+"/{"+key+"}", "By"+pascal(key), lookup(d, key))
+	}
+	for i := range d.References {
+		b.describeRelationship(d, &d.References[i])
+	}
+}
+
+// describeAll adds what is done with the whole of a type.
+func (b *builder) describeAll(d *resource.Description, path string) {
+	if d.Serves(resource.List) {
+		b.add(d, call{
+			method: http.MethodGet, path: path, id: "list" + pascal(d.Plural), verb: resource.List,
+			parameters: slices.Concat(b.pages(), filters(d)),
+			status:     http.StatusOK, answer: b.listDocument(d),
+		})
+	}
+	if d.Serves(resource.Create) {
+		b.add(d, call{
+			method: http.MethodPost, path: path, id: "create" + pascal(d.Name), verb: resource.Create,
+			body:   b.body(d, created),
+			status: http.StatusCreated, answer: b.document(d, issued),
+		})
+	}
+	for i := range d.Actions {
+		a := &d.Actions[i]
+		c := b.action(d, a, path, pascal(d.Plural))
+		switch {
+		case a.Collection:
+			b.add(d, c)
+		case d.Serves(resource.List) && len(d.Filters) > 0:
+			c.doc = strings.TrimSpace(c.doc + " This does it to every resource that meets the filters, of which one must be given.")
+			c.parameters, c.status = filters(d), http.StatusOK
+			c.answer = meta(closed(openapi3.Schemas{"affected": integer(0)}, "affected"))
+			b.add(d, c)
+		}
+	}
+}
+
+// describeOne adds what is done with one resource, at a path that finds it by its id or by a natural key.
+func (b *builder) describeOne(d *resource.Description, path, by string, parameters openapi3.Parameters) {
+	one := pascal(d.Name) + by
+	if d.Serves(resource.Get) {
+		b.add(d, call{
+			method: http.MethodGet, path: path, id: "get" + one, verb: resource.Get, parameters: parameters,
+			status: http.StatusOK, answer: b.document(d, shown),
+		})
+	}
+	if d.Serves(resource.Update) {
+		b.add(d, call{
+			method: http.MethodPatch, path: path, id: "update" + one, verb: resource.Update, parameters: parameters,
+			doc:    "Members that are absent stay as they are; null clears.",
+			body:   b.body(d, changed),
+			status: http.StatusOK, answer: b.document(d, shown),
+		})
+	}
+	if d.Serves(resource.Delete) {
+		b.add(d, call{
+			method: http.MethodDelete, path: path, id: "delete" + one, verb: resource.Delete, parameters: parameters,
+			status: http.StatusNoContent,
+		})
+	}
+	for i := range d.Actions {
+		if a := &d.Actions[i]; !a.Collection || d.Singleton {
+			c := b.action(d, a, path, one)
+			c.parameters = parameters
+			b.add(d, c)
+		}
+	}
+}
+
+// action is the call of an action at a path.
+func (b *builder) action(d *resource.Description, a *resource.ActionDescription, path, on string) call {
+	c := call{
+		method: http.MethodPost, path: path + "/" + a.Name, id: camel(a.Name) + on, doc: a.Doc, verb: a.Name,
+		status: http.StatusOK,
+	}
+	if len(a.Arguments) > 0 {
+		c.body = b.schema(pascal(d.Name)+"."+pascal(a.Name), attributes(a.Arguments, created))
+		c.optional = len(c.body.Value.Required) == 0
+	}
+	switch a.Answer {
+	case resource.AnswersResource:
+		c.answer = b.document(d, shown)
+	case resource.AnswersMeta:
+		c.answer = meta(open(nil))
+	case resource.AnswersNothing:
+		c.status = http.StatusNoContent
+	}
+	return c
+}
+
+// lookup is the parameter of the path that finds a resource by a natural key.
+func lookup(d *resource.Description, key string) openapi3.Parameters {
+	i := slices.IndexFunc(d.Attributes, func(a resource.AttributeDescription) bool { return a.Name == key })
+	a := &d.Attributes[i] // it is there, as the registry has verified
+	p := openapi3.NewPathParameter(key).WithDescription(a.Doc).WithSchema(kind(a.Kind))
+	return openapi3.Parameters{{Value: p}}
+}
+
+// describeRelationship adds the reading and the writing of a relationship.
+func (b *builder) describeRelationship(d *resource.Description, r *resource.ReferenceDescription) {
+	if !d.Serves(resource.Get) {
+		return
+	}
+	c := call{
+		path: "/" + d.Path() + "/{id}/relationships/" + r.Name, doc: r.Doc,
+		parameters: openapi3.Parameters{b.parameter("id")},
+	}
+	name := pascal(d.Name) + pascal(r.Name)
+	read := c
+	read.method, read.verb, read.status = http.MethodGet, resource.Get, http.StatusOK
+	if r.Many {
+		read.id = "list" + name
+		read.parameters = slices.Concat(c.parameters, b.pages())
+		read.answer = b.schema(pascal(r.Type)+".Identifier.List", list(b.identifier(r.Type)))
+	} else {
+		read.id = "get" + name
+		read.answer = closed(openapi3.Schemas{"data": b.linkage(r), "links": links()}, "data", "links")
+	}
+	b.add(d, read)
+	write := func(method, verb string) {
+		c.method, c.id, c.verb, c.status = method, verb+name, resource.Update, http.StatusNoContent
+		c.body = open(openapi3.Schemas{"data": b.linkage(r)}, "data")
+		b.add(d, c)
+	}
+	switch {
+	case !r.Writable(false):
+	case r.Many:
+		write(http.MethodPost, "add")
+		write(http.MethodPatch, "replace")
+		write(http.MethodDelete, "remove")
+	case d.Serves(resource.Update):
+		write(http.MethodPatch, "set")
+	}
+}
+
+// meta is the answer that has nothing else.
+func meta(members *openapi3.SchemaRef) *openapi3.SchemaRef {
+	return closed(openapi3.Schemas{"meta": members}, "meta")
+}
+
+// describeParameters names the parameters that operations share.
+func (b *builder) describeParameters() {
+	name := func(component string, p *openapi3.Parameter, description string, s *openapi3.SchemaRef) {
+		p.Description, p.Schema = description, s
+		b.doc.Components.Parameters[component] = &openapi3.ParameterRef{Value: p}
+	}
+	size := integer(1)
+	size.Value.WithMax(pagination.MaxSize)
+	count := words("true", "false", "only")
+	count.Value.Default = "true"
+	query := openapi3.NewQueryParameter
+	name("id", openapi3.NewPathParameter("id"), "The id of the resource.", id())
+	name("page.first", query("page[first]"), "How many resources to show from the start, "+
+		strconv.Itoa(pagination.DefaultSize)+" unless given.", size)
+	name("page.last", query("page[last]"), "How many resources to show from the end; not together with page[first].", size)
+	name("page.after", query("page[after]"), "Show only resources after this id, which need not exist.", id())
+	name("page.before", query("page[before]"), "Show only resources before this id, which need not exist.", id())
+	name("count", query("count"), "Whether to show the resources and their exact total, the resources alone, or the "+
+		"total alone.", count)
+}
+
+// parameter is the reference to a parameter that [builder.describeParameters] has named.
+func (b *builder) parameter(component string) *openapi3.ParameterRef {
+	return &openapi3.ParameterRef{
+		Ref: "#/components/parameters/" + component, Value: b.doc.Components.Parameters[component].Value,
+	}
+}
+
+// pages are the parameters of every list.
+func (b *builder) pages() openapi3.Parameters {
+	return openapi3.Parameters{
+		b.parameter("page.first"), b.parameter("page.last"), b.parameter("page.after"), b.parameter("page.before"),
+		b.parameter("count"),
+	}
+}
+
+// filters are the filters of a type. One that is repeated means any of its values.
+func filters(d *resource.Description) openapi3.Parameters {
+	var all openapi3.Parameters
+	for i := range d.Filters {
+		f := &d.Filters[i]
+		value := kind(f.Kind).NewRef()
+		if f.Closed() {
+			value = words(f.Words()...)
+		}
+		p := openapi3.NewQueryParameter(f.Parameter()).WithDescription(f.Doc)
+		p.Style, p.Explode, p.Schema = openapi3.SerializationForm, new(true), nonEmpty(array(value))
+		all = append(all, &openapi3.ParameterRef{Value: p})
+	}
+	return all
+}
+
+// pascal joins the words of a name, each with a capital letter: registration-token is RegistrationToken.
+func pascal(name string) string {
+	var b strings.Builder
+	for word := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '_' }) {
+		b.WriteString(strings.ToUpper(word[:1]) + word[1:])
+	}
+	return b.String()
+}
+
+// camel is [pascal] without the first capital letter.
+func camel(name string) string { return name[:1] + pascal(name)[1:] }
+
+// sentence takes an operation id apart again: createUser is "Create user".
+func sentence(id string) string {
+	var b strings.Builder
+	for i, r := range id {
+		switch {
+		case i == 0:
+			b.WriteRune(unicode.ToUpper(r))
+		case unicode.IsUpper(r):
+			b.WriteString(" " + string(unicode.ToLower(r)))
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
