@@ -280,7 +280,7 @@ func TestEventsNameTheirCause(t *testing.T) {
 
 func TestActionOnAFilter(t *testing.T) {
 	f := newFleet(t)
-	for range 2*pagination.MaxSize + 1 {
+	for range pagination.MaxSize + 1 {
 		f.launch(ulid.Make().String())
 	}
 	result := f.must(resource.Operation{Verb: "sink", Filters: []resource.FilterArgument{resource.FilterBy("afloat", "true")}})
