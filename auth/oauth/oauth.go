@@ -1,0 +1,202 @@
+// Package oauth is the authorization server: it gives clients access tokens (OAuth 2.0, RFC 6749) and says what
+// a token stands for.
+//
+// It serves the client credentials grant, revocation (RFC 7009), introspection (RFC 7662), its keys and its
+// metadata (RFC 8414, OpenID Connect Discovery 1.0). Tokens are opaque and kept as hashes. The protocol is that of
+// zitadel/oidc, through its [op.Server]: a grant is one method of it, those that are not here answer
+// unsupported_grant_type.
+package oauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"reeve/resource"
+	"reeve/resource/client"
+)
+
+// Config is what the authorization server works with.
+type Config struct {
+	Issuer   string // the URL of the server as clients see it, without the paths below; https, unless on loopback
+	Database resource.Transactor
+	Clients  resource.Store[client.Client]
+	Tokens   resource.Store[AccessToken]
+	Keys     resource.Store[Key]
+
+	// NewSession opens the session that a new token belongs to, in the transaction that writes the token. The
+	// user is zero if the token is the client's own. If nil, tokens have no session.
+	NewSession func(ctx context.Context, client, user ulid.ULID) (session ulid.ULID, err error)
+	// SessionActive reports whether a session has not ended; the tokens of one that has are refused.
+	SessionActive func(ctx context.Context, session ulid.ULID) (bool, error)
+	// EndSession ends the session of a token that is revoked or expired, in the transaction that revokes or
+	// removes the token. It leaves a session that has ended or is gone.
+	EndSession func(ctx context.Context, session ulid.ULID) error
+
+	Lifetime time.Duration    // of an access token; five minutes if zero
+	Clock    func() time.Time // time.Now if nil
+}
+
+// The paths that a [Server] serves, below the issuer. MAS has them in two lists too, so that a listener may
+// serve one without the other.
+var (
+	DiscoveryPaths = []string{oidc.DiscoveryEndpoint, metadataPath}
+	Paths          = []string{tokenPath, revocationPath, introspectionPath, keysPath}
+)
+
+const (
+	tokenPath         = "/oauth2/token"
+	revocationPath    = "/oauth2/revoke"
+	introspectionPath = "/oauth2/introspect"
+	keysPath          = "/oauth2/keys.json"
+	metadataPath      = "/.well-known/oauth-authorization-server"
+)
+
+// grants are the grant types that are served.
+var grants = []oidc.GrantType{oidc.GrantTypeClientCredentials}
+
+// Server is the authorization server: an http.Handler for [Paths] and [DiscoveryPaths], and the judge of the
+// tokens that it gave out.
+type Server struct {
+	config    Config
+	endpoints op.Endpoints
+	protocol  http.Handler
+}
+
+// New makes an authorization server. It reads and writes nothing yet.
+func New(config Config) (*Server, error) {
+	if err := op.ValidateIssuer(config.Issuer, onLoopback(config.Issuer)); err != nil {
+		return nil, fmt.Errorf("oauth: issuer %q: %w", config.Issuer, err)
+	}
+	if config.Lifetime == 0 {
+		config.Lifetime = 5 * time.Minute
+	}
+	if config.Clock == nil {
+		config.Clock = time.Now
+	}
+	s := &Server{config: config, endpoints: op.Endpoints{
+		Token:         op.NewEndpoint(tokenPath),
+		Revocation:    op.NewEndpoint(revocationPath),
+		Introspection: op.NewEndpoint(introspectionPath),
+		JwksURI:       op.NewEndpoint(keysPath),
+	}}
+	// Without options of its own the library lets any origin send credentials; the front decides about origins.
+	s.protocol = op.RegisterServer(&protocol{server: s}, s.endpoints, op.WithServerCORSOptions(nil))
+	return s, nil
+}
+
+// onLoopback reports whether a URL names this machine, where nobody else listens on the wire.
+func onLoopback(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	return u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
+}
+
+// ServeHTTP answers a request for one of the paths. Every failure is a JSON object with the member error (RFC
+// 6749, 5.2).
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case tokenPath, revocationPath, introspectionPath:
+		s.serveClient(w, r)
+	case keysPath, oidc.DiscoveryEndpoint, metadataPath:
+		s.servePublic(w, r)
+	default:
+		fail(w, r, op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("there is nothing at this path"), http.StatusNotFound))
+	}
+}
+
+// servePublic serves documents that anybody may read.
+func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		refuseMethod(w, r, "GET, HEAD")
+		return
+	}
+	if r.URL.Path == metadataPath { // RFC 8414 and OpenID Connect have one document under two names
+		r = r.Clone(r.Context())
+		r.URL.Path = oidc.DiscoveryEndpoint
+	}
+	s.protocol.ServeHTTP(w, r)
+}
+
+// serveClient serves the endpoints where a client authenticates itself. The library's own way there accepts
+// more than the standards do, so this comes first: it reads the form and finds the client.
+func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store") // RFC 6749, 5.1, asks for both
+	w.Header().Set("Pragma", "no-cache")
+	if r.Method != http.MethodPost {
+		refuseMethod(w, r, "POST")
+		return
+	}
+	if err := readForm(w, r); err != nil {
+		fail(w, r, err)
+		return
+	}
+	c, err := s.authenticate(r)
+	if err != nil {
+		fail(w, r, err)
+		return
+	}
+	if r.URL.Path == tokenPath {
+		if grant := oidc.GrantType(r.PostForm.Get("grant_type")); grant != "" && !slices.Contains(grants, grant) {
+			fail(w, r, oidc.ErrUnsupportedGrantType())
+			return
+		}
+	}
+	s.protocol.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, c)))
+}
+
+// maxForm is how many bytes the form of a request may have.
+const maxForm = 64 << 10
+
+// readForm reads the form that a client sends. What stands in the query is left out, since URLs are logged
+// (RFC 6749, 2.3.1).
+func readForm(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	err := r.ParseForm()
+	r.Form = r.PostForm
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		return op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("the form is too large"), http.StatusRequestEntityTooLarge)
+	}
+	if err != nil {
+		return oidc.ErrInvalidRequest().WithDescription("the form is malformed")
+	}
+	for _, values := range r.PostForm {
+		if len(values) > 1 { // RFC 6749, 3.2
+			return oidc.ErrInvalidRequest().WithDescription("a parameter is given twice")
+		}
+	}
+	return nil
+}
+
+// refuseMethod answers a request whose method the path does not serve.
+func refuseMethod(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	fail(w, r, op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("the methods here are %s", allow), http.StatusMethodNotAllowed))
+}
+
+// fail answers an error. A client that is not who it says is told how to say it (RFC 6749, 5.2).
+func fail(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errClient) {
+		w.Header().Set("WWW-Authenticate", `Basic realm="reeve", charset="UTF-8"`)
+	}
+	op.WriteError(w, r, err, nil)
+}
+
+// internal turns an error of a store into one for a client: its text goes to the log alone.
+func internal(err error) error {
+	if resource.Is(err, resource.Unavailable) {
+		return op.NewStatusError(&oidc.Error{ErrorType: "temporarily_unavailable", Parent: err}, http.StatusServiceUnavailable)
+	}
+	return oidc.ErrServerError().WithParent(err)
+}
