@@ -66,10 +66,13 @@ func Command[T, In any](name string, update UpdateFunc[T], args []Attribute[In],
 	})
 }
 
-// Run declares an action that has its effect elsewhere. Its answer is the resource as it then is, unless the
-// action is declared Answering something else.
+// Run declares an action that has its effect elsewhere. The resource is there, or the answer is NotFound. The
+// answer is the resource as it then is, unless the action is declared Answering something else.
 func Run[T, In any](name string, args []Attribute[In], run func(tx *Tx, id ulid.ULID, in *In) (Meta, error)) Action[T] {
-	return newAction(name, args, func(tx *Tx, _ *Type[T], id ulid.ULID, in *In) (outcome[T], error) {
+	return newAction(name, args, func(tx *Tx, t *Type[T], id ulid.ULID, in *In) (outcome[T], error) {
+		if _, err := t.Get(tx, id); err != nil {
+			return outcome[T]{}, err
+		}
 		meta, err := run(tx, id, in)
 		return outcome[T]{effect: true, meta: meta}, err
 	})
@@ -77,7 +80,10 @@ func Run[T, In any](name string, args []Attribute[In], run func(tx *Tx, id ulid.
 
 // CollectionAction declares an action on the type, which answers meta.
 func CollectionAction[T, In any](name string, args []Attribute[In], run func(tx *Tx, in *In) (Meta, error)) Action[T] {
-	a := Run[T](name, args, func(tx *Tx, _ ulid.ULID, in *In) (Meta, error) { return run(tx, in) })
+	a := newAction(name, args, func(tx *Tx, _ *Type[T], _ ulid.ULID, in *In) (outcome[T], error) {
+		meta, err := run(tx, in)
+		return outcome[T]{effect: true, meta: meta}, err
+	})
 	a.Collection = true
 	return a.Answering(AnswersMeta)
 }

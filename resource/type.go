@@ -108,7 +108,8 @@ func (t *Type[T]) verify() error {
 			found = append(found, fmt.Sprintf("to-many reference %q needs a linkage, and no other has one", r.Name))
 		}
 	}
-	if t.Update != nil && t.Get == nil || t.Delete != nil && t.Get == nil || t.Singleton && t.Get == nil {
+	onOne := slices.ContainsFunc(t.Actions, func(a Action[T]) bool { return !a.Collection })
+	if t.Get == nil && (t.Update != nil || t.Delete != nil || t.Singleton || onOne) {
 		found = append(found, "it needs Get")
 	}
 	if len(found) == 0 {

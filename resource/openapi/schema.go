@@ -282,7 +282,9 @@ func (b *builder) body(d *resource.Description, in use) *openapi3.SchemaRef {
 	if in == changed {
 		name = pascal(d.Name) + ".Update"
 		members["id"] = id()
-		required = append(required, "id")
+		if !d.Singleton {
+			required = append(required, "id")
+		}
 	}
 	return b.schema(name, open(openapi3.Schemas{"data": open(members, required...)}, "data"))
 }

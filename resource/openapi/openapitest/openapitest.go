@@ -80,6 +80,13 @@ func (op *operation) success() (int, *openapi3.Response) {
 	return 0, nil
 }
 
+// lists reports whether the operation answers a list.
+func (op *operation) lists() bool {
+	_, response := op.success()
+	content := response.Content.Get(vendor)
+	return content != nil && data(content.Schema.Value).Type.Is(openapi3.TypeArray)
+}
+
 // bodySchema is the schema of the request body, nil if there is none.
 func (op *operation) bodySchema() *openapi3.Schema {
 	if op.RequestBody == nil {
@@ -129,7 +136,11 @@ func (c *checker) check(op *operation) {
 	wrong(http.StatusNotAcceptable, "asking for plain text", func(right *call) { right.accept = "text/plain" })
 	if strings.Contains(op.path, "{") {
 		wrong(http.StatusNotFound, "about nothing", func(right *call) {
-			right.path = fill(op.path, func(string) string { return "7ZZZZZZZZZZZZZZZZZZZZZZZZZ" })
+			const nothing = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
+			right.path = fill(op.path, func(string) string { return nothing })
+			if slices.Contains(data(op.bodySchema()).Required, "id") {
+				right.body.(map[string]any)["data"].(map[string]any)["id"] = nothing
+			}
 		})
 	}
 	if op.RequestBody == nil {
@@ -168,21 +179,11 @@ func (c *checker) want(op *operation, status int, how string, change func(right 
 // right is a request that should succeed: about a new resource if one can be made, with a body that agrees with
 // its schema.
 func (c *checker) right(op *operation) (*call, error) {
-	right := &call{path: op.path, query: url.Values{}, accept: vendor, contentType: vendor}
-	id := ""
-	if strings.Contains(op.path, "{") {
-		about, err := c.resource(op.typ())
-		if err != nil {
-			return nil, err
-		}
-		id = about.ID
-		right.path = fill(op.path, func(name string) string {
-			if name == "id" {
-				return about.ID
-			}
-			return fmt.Sprint(about.Attributes[name])
-		})
+	path, id, err := c.path(op)
+	if err != nil {
+		return nil, err
 	}
+	right := &call{path: path, query: url.Values{}, accept: vendor, contentType: vendor}
 	if op.method != http.MethodGet { // an action on all that meet a filter needs one
 		for _, p := range op.Parameters {
 			if v := values(p.Value); len(v) > 0 {
@@ -198,7 +199,7 @@ func (c *checker) right(op *operation) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d := data(schema); d.Properties["id"] != nil && d.Properties["attributes"] != nil {
+	if slices.Contains(data(schema).Required, "id") && data(schema).Properties["attributes"] != nil {
 		body.(map[string]any)["data"].(map[string]any)["id"] = id
 	}
 	if give := c.server.Members[op.OperationID]; give != nil {
@@ -211,6 +212,37 @@ func (c *checker) right(op *operation) (*call, error) {
 		return nil, fmt.Errorf("the body %v does not agree with its own schema: %w", right.body, err)
 	}
 	return right, nil
+}
+
+// path is the operation's path about a resource that is there, and the id of that. What a list shows is not empty,
+// if that can be helped, since an empty list would prove nothing.
+func (c *checker) path(op *operation) (path, id string, err error) {
+	whole := !strings.Contains(op.path, "{")
+	if op.method == http.MethodGet && op.lists() {
+		if add := c.doc.Paths.Value(op.path).Post; add != nil && !whole {
+			link, err := c.right(&operation{add, http.MethodPost, op.path})
+			if err != nil {
+				return "", "", err
+			}
+			return link.path, "", c.do(&operation{add, http.MethodPost, op.path}, link, http.StatusNoContent)
+		}
+		if _, err := c.resource(op.typ()); err != nil {
+			return "", "", err
+		}
+	}
+	if whole {
+		return op.path, "", nil
+	}
+	about, err := c.resource(op.typ())
+	if err != nil {
+		return "", "", err
+	}
+	return fill(op.path, func(name string) string {
+		if name == "id" {
+			return about.ID
+		}
+		return fmt.Sprint(about.Attributes[name])
+	}), about.ID, nil
 }
 
 // roundTrip is v as JSON has it.
@@ -425,7 +457,7 @@ func (c *checker) sample(s *openapi3.Schema) (any, error) {
 	return object, nil
 }
 
-// data is the schema of the member data of a body, an empty one if there is none.
+// data is the schema of the member data of a document, an empty one if there is none.
 func data(body *openapi3.Schema) *openapi3.Schema {
 	if body != nil && body.Properties["data"] != nil {
 		return body.Properties["data"].Value
