@@ -39,12 +39,16 @@ func ParseAuthorization(header string) (Credentials, error) {
 	case "basic":
 		decoded, err := base64.StdEncoding.DecodeString(rest)
 		username, password, found := strings.Cut(string(decoded), ":")
-		// RFC 7617, 2: neither part has control characters.
-		if err == nil && found && username != "" && utf8.Valid(decoded) && strings.IndexFunc(string(decoded), unicode.IsControl) < 0 {
+		if err == nil && found && username != "" && printable(string(decoded)) {
 			return Credentials{Username: username, Password: password}, nil
 		}
 	}
 	return Credentials{}, ErrInvalid
+}
+
+// printable reports whether a text is UTF-8 without control characters (RFC 7617, 2).
+func printable(text string) bool {
+	return utf8.ValidString(text) && strings.IndexFunc(text, unicode.IsControl) < 0
 }
 
 // TokenLookup finds whom a token of some prefix stands for, by its hash. It returns ErrInvalid for a token that

@@ -54,7 +54,7 @@ func credentials(r *http.Request) (id, secret, method string, err error) {
 	name, password, basic := r.BasicAuth()
 	switch {
 	case basic && secret != "":
-		return "", "", "", oidc.ErrInvalidRequest().WithDescription("the client authenticates in two ways")
+		return "", "", "", invalid(http.StatusBadRequest, "the client authenticates in two ways")
 	case basic:
 		// RFC 6749, 2.3.1: both parts are form-urlencoded before they are joined.
 		if id, err = url.QueryUnescape(name); err != nil {

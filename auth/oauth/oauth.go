@@ -112,7 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case keysPath, oidc.DiscoveryEndpoint, metadataPath:
 		s.servePublic(w, r)
 	default:
-		fail(w, r, op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("there is nothing at this path"), http.StatusNotFound))
+		fail(w, r, invalid(http.StatusNotFound, "there is nothing at this path"))
 	}
 }
 
@@ -166,14 +166,14 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 	err := r.ParseForm()
 	r.Form = r.PostForm
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-		return op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("the form is too large"), http.StatusRequestEntityTooLarge)
+		return invalid(http.StatusRequestEntityTooLarge, "the form is too large")
 	}
 	if err != nil {
-		return oidc.ErrInvalidRequest().WithDescription("the form is malformed")
+		return invalid(http.StatusBadRequest, "the form is malformed")
 	}
 	for _, values := range r.PostForm {
 		if len(values) > 1 { // RFC 6749, 3.2
-			return oidc.ErrInvalidRequest().WithDescription("a parameter is given twice")
+			return invalid(http.StatusBadRequest, "a parameter is given twice")
 		}
 	}
 	return nil
@@ -182,7 +182,7 @@ func readForm(w http.ResponseWriter, r *http.Request) error {
 // refuseMethod answers a request whose method the path does not serve.
 func refuseMethod(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
-	fail(w, r, op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("the methods here are %s", allow), http.StatusMethodNotAllowed))
+	fail(w, r, invalid(http.StatusMethodNotAllowed, "the methods here are "+allow))
 }
 
 // fail answers an error. A client that is not who it says is told how to say it (RFC 6749, 5.2).
@@ -193,10 +193,16 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	op.WriteError(w, r, err, nil)
 }
 
+// invalid is a request that breaks the protocol.
+func invalid(status int, description string) error {
+	return op.NewStatusError(&oidc.Error{ErrorType: oidc.InvalidRequest, Description: description}, status)
+}
+
 // internal turns an error of a store into one for a client: its text goes to the log alone.
 func internal(err error) error {
 	if resource.Is(err, resource.Unavailable) {
-		return op.NewStatusError(&oidc.Error{ErrorType: "temporarily_unavailable", Parent: err}, http.StatusServiceUnavailable)
+		unavailable := &oidc.Error{ErrorType: "temporarily_unavailable", Parent: err}
+		return op.NewStatusError(unavailable, http.StatusServiceUnavailable)
 	}
 	return oidc.ErrServerError().WithParent(err)
 }

@@ -29,7 +29,9 @@ func (p *protocol) VerifyClient(ctx context.Context, _ *op.Request[op.ClientCred
 }
 
 // ClientCredentialsExchange gives a client a token of its own (RFC 6749, 4.4).
-func (p *protocol) ClientCredentialsExchange(ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest]) (*op.Response, error) {
+func (p *protocol) ClientCredentialsExchange(
+	ctx context.Context, r *op.ClientRequest[oidc.ClientCredentialsRequest],
+) (*op.Response, error) {
 	c := r.Client.(opClient).Client
 	scopes, err := grantedScopes(c, r.Data.Scope)
 	if err != nil {
@@ -86,8 +88,9 @@ func (p *protocol) Introspect(ctx context.Context, r *op.Request[op.Introspectio
 		return nil, internal(err)
 	}
 	return op.NewResponse(&oidc.IntrospectionResponse{
-		Active: true, Scope: token.Scopes, ClientID: c.ClientID, TokenType: oidc.BearerToken, Issuer: p.server.config.Issuer,
-		Subject: c.ID.String(), Expiration: oidc.FromTime(token.ExpiresAt), IssuedAt: oidc.FromTime(token.CreatedAt),
+		Active: true, TokenType: oidc.BearerToken, Issuer: p.server.config.Issuer, Scope: token.Scopes,
+		ClientID: c.ClientID, Subject: c.ID.String(),
+		Expiration: oidc.FromTime(token.ExpiresAt), IssuedAt: oidc.FromTime(token.CreatedAt),
 	}), nil
 }
 

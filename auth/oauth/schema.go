@@ -35,8 +35,10 @@ var TokenSchema = resource.Schema[AccessToken]{
 	},
 	References: []resource.Reference[AccessToken]{
 		resource.ToOne("client", "client", func(t *AccessToken) *ulid.ULID { return &t.Client }).OnDelete(resource.Cascade),
-		resource.ToOne("user", "user", func(t *AccessToken) *ulid.ULID { return &t.User }).Nullable().OnDelete(resource.Cascade),
-		resource.ToOne("session", "session", func(t *AccessToken) *ulid.ULID { return &t.Session }).Nullable().OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(t *AccessToken) *ulid.ULID { return &t.User }).Nullable().
+			OnDelete(resource.Cascade),
+		resource.ToOne("session", "session", func(t *AccessToken) *ulid.ULID { return &t.Session }).Nullable().
+			OnDelete(resource.Cascade),
 	},
 }
 

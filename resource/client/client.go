@@ -39,7 +39,8 @@ var Schema = resource.Schema[Client]{
 		resource.Attr("client_id", func(c *Client) *string { return &c.ClientID }).Unique().ReadOnly().Filter(resource.Eq),
 		resource.Attr("name", func(c *Client) *string { return &c.Name }).ReadOnly(),
 		resource.Attr("secret_hash", func(c *Client) *string { return &c.SecretHash }).Hidden(),
-		resource.Attr("auth_method", func(c *Client) *string { return &c.AuthMethod }).OneOf(SecretBasic, SecretPost, Public).ReadOnly(),
+		resource.Attr("auth_method", func(c *Client) *string { return &c.AuthMethod }).ReadOnly().
+			OneOf(SecretBasic, SecretPost, Public),
 		resource.Attr("redirect_uris", func(c *Client) *[]string { return &c.RedirectURIs }).ReadOnly(),
 		resource.Attr("grant_types", func(c *Client) *[]string { return &c.GrantTypes }).ReadOnly(),
 		resource.Attr("is_static", func(c *Client) *bool { return &c.Static }).ReadOnly().Filter(resource.Eq).

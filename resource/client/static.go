@@ -32,7 +32,10 @@ type Static struct {
 // Configure makes the static clients of the table agree with the configuration, in one transaction: new ones
 // are inserted, those that are gone are deleted with all their tokens. The client_ids in admins are those of the
 // clients that may ask for scopes of the admin API.
-func Configure(ctx context.Context, db resource.Transactor, clients resource.Store[Client], now time.Time, statics []Static, admins []string) error {
+func Configure(
+	ctx context.Context, db resource.Transactor, clients resource.Store[Client], now time.Time,
+	statics []Static, admins []string,
+) error {
 	if err := verify(statics); err != nil {
 		return err
 	}
@@ -119,7 +122,8 @@ func verify(statics []Static) error {
 	seen := map[string]bool{}
 	for _, s := range statics {
 		find := func(sentence string) { found = append(found, fmt.Errorf("client %q %s", s.ClientID, sentence)) }
-		if s.ClientID == "" || len(s.ClientID) > resource.DefaultMaxLength || strings.IndexFunc(s.ClientID, unprintable) >= 0 {
+		length := len(s.ClientID)
+		if length == 0 || length > resource.DefaultMaxLength || strings.IndexFunc(s.ClientID, unprintable) >= 0 {
 			find("must have a client_id of printable ASCII characters")
 		}
 		if seen[s.ClientID] {
@@ -147,7 +151,8 @@ func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
 // removeOthers deletes the static clients that are not wanted.
 func removeOthers(ctx context.Context, clients resource.Store[Client], wanted map[ulid.ULID]bool) error {
-	q := resource.Query{Where: resource.Equal("is_static", true), Window: pagination.First(100), Count: pagination.CountNone}
+	static := resource.Equal("is_static", true)
+	q := resource.Query{Where: static, Window: pagination.First(100), Count: pagination.CountNone}
 	for {
 		page, err := clients.List(ctx, q)
 		if err != nil {
