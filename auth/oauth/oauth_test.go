@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -28,7 +29,11 @@ import (
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/client"
+	"reeve/resource/event"
 	"reeve/resource/session"
+	"reeve/resource/user"
+	"reeve/storage"
+	"reeve/storage/sqlite"
 )
 
 // The clients of all tests: two that may administrate, one for each way to send a secret, one that may not, and
@@ -58,13 +63,41 @@ type world struct {
 	config   oauth.Config
 	sessions resource.Store[session.Session]
 	now      time.Time
+	dir      string // of the files of its database
 }
 
-// newWorld starts a world. With change the configuration of its server is another.
+// newWorld starts a world on SQLite. With change the configuration of its server is another.
 func newWorld(t *testing.T, change ...func(*oauth.Config)) *world {
 	t.Helper()
+	dir := t.TempDir()
+	w := newWorldOn(t, sqlite.Dialect{}, "sqlite://"+filepath.Join(dir, "oauth.db"), change...)
+	w.dir = dir
+	return w
+}
+
+func newWorldOn(t *testing.T, dialect storage.Dialect, uri string, change ...func(*oauth.Config)) *world {
+	t.Helper()
 	w := &world{now: time.Date(2024, 7, 12, 12, 11, 46, 911578000, time.UTC)}
-	w.config, w.sessions = open(t)
+	db, err := storage.Open(t.Context(), dialect, uri, storage.Options{MasterKey: make([]byte, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if w.config.Database, err = storage.NewOutbox(db, event.Schema); err != nil {
+		t.Fatal(err)
+	}
+	table(t, db, user.Schema)
+	w.sessions = table(t, db, session.Schema)
+	w.config.Clients = table(t, db, client.Schema)
+	w.config.Tokens = table(t, db, oauth.TokenSchema)
+	w.config.Keys = table(t, db, oauth.KeySchema)
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	w.config.Clock = func() time.Time { return w.now }
 	w.config.NewSession = func(ctx context.Context, client, user ulid.ULID) (ulid.ULID, error) {
 		s := &session.Session{ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: w.now}
@@ -82,11 +115,19 @@ func newWorld(t *testing.T, change ...func(*oauth.Config)) *world {
 	for _, change := range change {
 		change(&w.config)
 	}
-	var err error
 	if w.oauth, err = oauth.New(w.config); err != nil {
 		t.Fatal(err)
 	}
 	return w
+}
+
+func table[T any](t *testing.T, db *storage.DB, schema resource.Schema[T]) *storage.Table[T] {
+	t.Helper()
+	table, err := storage.NewTable(db, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
 }
 
 func (w *world) configure(t *testing.T, admins []string, statics ...client.Static) {
@@ -558,8 +599,10 @@ func TestWithoutSessions(t *testing.T) {
 }
 
 // TestKeys asks two servers on one database for their keys at once: they have one, and show its public half.
-func TestKeys(t *testing.T) {
-	w := newWorld(t)
+func TestKeys(t *testing.T) { checkKeys(t, newWorld(t)) }
+
+func checkKeys(t *testing.T, w *world) {
+	t.Helper()
 	second, err := oauth.New(w.config)
 	if err != nil {
 		t.Fatal(err)
@@ -667,6 +710,9 @@ func TestDatabaseFails(t *testing.T) {
 				t.Errorf("%s: %d %s", name, got.StatusCode, got.text)
 			}
 		}
+		if page, err := tokens.sessions.List(t.Context(), resource.Query{Window: pagination.First(1)}); err != nil || page.Total != 0 {
+			t.Errorf("%d sessions of tokens that could not be written, %v", page.Total, err)
+		}
 		if _, err := tokens.oauth.Principal(t.Context(), auth.HashToken("x")); !errors.Is(err, c.err) {
 			t.Errorf("Principal: %v", err)
 		}
@@ -690,25 +736,46 @@ func TestSessionFails(t *testing.T) {
 	}
 }
 
-// TestNothingSecretIsLogged goes by the log of what it does itself: tokens got, refused, introspected, revoked.
-func TestNothingSecretIsLogged(t *testing.T) {
+// TestNothingSecretIsKept looks for secrets in the log and in the files of the database, after tokens were got,
+// refused, introspected and revoked.
+func TestNothingSecretIsKept(t *testing.T) {
 	w := newWorld(t)
 	wrong := scripts
 	wrong.Secret = "a-secret-that-is-wrong"
 	token := w.token(t, poster, auth.AdminScope).AccessToken
+	w.get(t, "/oauth2/keys.json")
 	for _, path := range []string{"/oauth2/token", "/oauth2/introspect", "/oauth2/revoke"} {
 		for _, as := range []client.Static{scripts, wrong, odd} {
 			w.post(t, path, as, "grant_type=client_credentials&token="+token)
 			w.post(t, path, as, "grant_type=client_credentials&scope=urn:x&token="+token+"&client_secret="+poster.Secret)
 		}
 	}
-	log := logged.String()
-	if !strings.Contains(log, "invalid_client") {
-		t.Fatal("refused clients are not logged")
+	keys, err := w.config.Keys.List(t.Context(), resource.Query{Window: pagination.First(1)})
+	if err != nil || len(keys.Rows) != 1 {
+		t.Fatalf("%d keys, %v", len(keys.Rows), err)
 	}
-	for _, secret := range []string{scripts.Secret, poster.Secret, odd.Secret, url.QueryEscape(odd.Secret), wrong.Secret, token} {
-		if strings.Contains(log, secret) {
-			t.Errorf("the log has the secret %q", secret)
+	private := strings.Split(keys.Rows[0].Private, "\n")[1]
+
+	places := map[string]string{"the log": logged.String()}
+	files, err := os.ReadDir(w.dir)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(filepath.Join(w.dir, file.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		places["the database"] += string(text)
+	}
+	if !strings.Contains(places["the log"], "invalid_client") || !strings.Contains(places["the database"], hex.EncodeToString(auth.HashToken(token))) {
+		t.Fatal("the log lacks the refused clients, or the database the hash of a token")
+	}
+	for name, place := range places {
+		for _, secret := range []string{scripts.Secret, poster.Secret, odd.Secret, url.QueryEscape(odd.Secret), wrong.Secret, token, private} {
+			if strings.Contains(place, secret) {
+				t.Errorf("%s has the secret %q", name, secret)
+			}
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package client_test
 
 import (
-	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,7 +12,9 @@ import (
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/client"
-	"reeve/storage/storagetest"
+	"reeve/resource/event"
+	"reeve/storage"
+	"reeve/storage/sqlite"
 )
 
 // The clients of the seed mas-admin-api.txt, and one each of the other kinds.
@@ -24,12 +26,31 @@ var (
 	public = client.Static{ClientID: "01j44qc8bcy7fcfm7wghqgkmtj", AuthMethod: client.Public, RedirectURIs: []string{"http://127.0.0.1/"}}
 )
 
-// alone is a database for one test at a time.
-type alone struct{}
-
-func (alone) Transact(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
-func (alone) Lock(context.Context, string) error                                 { return nil }
-func (alone) Record(context.Context, ...*resource.Event) error                   { return nil }
+// open opens a database for clients.
+func open(t *testing.T) (resource.Transactor, resource.Store[client.Client]) {
+	t.Helper()
+	db, err := storage.Open(t.Context(), sqlite.Dialect{}, "sqlite://"+filepath.Join(t.TempDir(), "clients.db"), storage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	outbox, err := storage.NewOutbox(db, event.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := storage.NewTable(db, client.Schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return outbox, clients
+}
 
 func TestSchema(t *testing.T) {
 	if err := client.Schema.Verify(); err != nil {
@@ -38,11 +59,11 @@ func TestSchema(t *testing.T) {
 }
 
 func TestConfigure(t *testing.T) {
-	clients := storagetest.NewMemory(client.Schema)
+	db, clients := open(t)
 	now := time.Date(2024, 7, 12, 12, 11, 46, 911578123, time.UTC)
 	configure := func(admins []string, statics ...client.Static) {
 		t.Helper()
-		if err := client.Configure(t.Context(), alone{}, clients, now, statics, admins); err != nil {
+		if err := client.Configure(t.Context(), db, clients, now, statics, admins); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -113,13 +134,13 @@ func TestConfigure(t *testing.T) {
 }
 
 func TestConfigureManyAndNone(t *testing.T) {
-	clients := storagetest.NewMemory(client.Schema)
+	db, clients := open(t)
 	var many []client.Static
 	for range 250 {
 		many = append(many, client.Static{ClientID: ulid.Make().String(), AuthMethod: client.Public})
 	}
 	for _, statics := range [][]client.Static{many, many[:5], nil} {
-		if err := client.Configure(t.Context(), alone{}, clients, time.Now(), statics, nil); err != nil {
+		if err := client.Configure(t.Context(), db, clients, time.Now(), statics, nil); err != nil {
 			t.Fatal(err)
 		}
 		page, err := clients.List(t.Context(), resource.Query{Window: pagination.First(1)})
@@ -131,7 +152,7 @@ func TestConfigureManyAndNone(t *testing.T) {
 
 // TestConfigureRefuses lists what a configuration must not say: each mistake is reported, and nothing is done.
 func TestConfigureRefuses(t *testing.T) {
-	clients := storagetest.NewMemory(client.Schema)
+	db, clients := open(t)
 	wrong := []client.Static{
 		{ClientID: "", AuthMethod: client.Public}, {ClientID: "a\x00", AuthMethod: client.Public}, {ClientID: "é", AuthMethod: client.Public},
 		{ClientID: strings.Repeat("x", 256), AuthMethod: client.Public},
@@ -142,13 +163,13 @@ func TestConfigureRefuses(t *testing.T) {
 		{ClientID: "unsaid"},
 	}
 	for _, s := range wrong {
-		if err := client.Configure(t.Context(), alone{}, clients, time.Now(), []client.Static{public, s}, nil); err == nil {
+		if err := client.Configure(t.Context(), db, clients, time.Now(), []client.Static{public, s}, nil); err == nil {
 			t.Errorf("%+v is taken", s)
 		} else if s.Secret != "" && strings.Contains(err.Error(), s.Secret) {
 			t.Errorf("the error tells a secret: %v", err)
 		}
 	}
-	err := client.Configure(t.Context(), alone{}, clients, time.Now(), append(wrong, public, public), nil)
+	err := client.Configure(t.Context(), db, clients, time.Now(), append(wrong, public, public), nil)
 	if err == nil || strings.Count(err.Error(), "\n") != len(wrong) {
 		t.Errorf("%d mistakes are reported as: %v", len(wrong)+1, err)
 	}
