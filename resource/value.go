@@ -261,7 +261,7 @@ var idCodec = codec[ulid.ULID]{
 		}
 		return ulid.ULID{}, errKind
 	},
-	scan: func(src any, dst *ulid.ULID) error { return scanID(src, dst) },
+	scan: ScanID,
 }
 
 var stringsCodec = codec[[]string]{
@@ -334,8 +334,8 @@ func scanJSON(src any, kind Kind, dst any) error {
 	return scanError(src, kind)
 }
 
-// scanID reads the two stored forms of an id: 16 bytes, and the 36 characters of a uuid.
-func scanID(src any, dst *ulid.ULID) error {
+// ScanID reads the two stored forms of an id: 16 bytes, and the 36 characters of a uuid.
+func ScanID(src any, dst *ulid.ULID) error {
 	switch src := src.(type) {
 	case []byte:
 		if len(src) == len(dst) {

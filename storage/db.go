@@ -1,0 +1,171 @@
+// Package storage keeps the rows that a [resource.Schema] describes in an SQL database: one [Table] for every
+// schema, its columns, indexes and counters generated from the schema, transactions that join, and the outbox of
+// events. What differs between databases stands in a [Dialect].
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Options are what a database can be opened with.
+type Options struct {
+	MasterKey []byte       // 32 bytes that seal the data keys; nil: schemas with Secret attributes are refused
+	Log       *slog.Logger // nil for the default one
+}
+
+// DB is a database.
+type DB struct {
+	dialect  Dialect
+	traits   Traits
+	bindType int // of sqlx
+	pools    Pools
+	options  Options
+	keys     keys
+
+	mu     sync.RWMutex
+	tables []*layout // in the order in which they were declared
+}
+
+// Open opens the database of a URL. It brings nothing up to date; [DB.Migrate] does. A master key that does not
+// open the data keys of the database is an error here.
+func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	pools, err := d.Open(uri)
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	db := &DB{dialect: d, traits: d.Traits(), pools: pools, options: o}
+	db.bindType = sqlx.BindType(db.traits.Name)
+	err = db.Ping(ctx)
+	if err == nil {
+		err = db.loadKeys(ctx, pools.Read)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Close ends all connections.
+func (db *DB) Close() error {
+	if db.pools.Read == db.pools.Write {
+		return db.pools.Write.Close()
+	}
+	return errors.Join(db.pools.Read.Close(), db.pools.Write.Close())
+}
+
+// Ping asks the database whether it is there. Its error is Unavailable.
+func (db *DB) Ping(ctx context.Context) error { return db.failed(db.pools.Write.PingContext(ctx)) }
+
+// transaction is a transaction that a context holds.
+type transaction struct {
+	*sqlx.Tx
+	failed error // the error that undoes it, whatever its owner says
+}
+
+// ofDB is the key of a context's transaction on a database.
+type ofDB struct{ db *DB }
+
+func (db *DB) joined(ctx context.Context) *transaction {
+	tx, _ := ctx.Value(ofDB{db}).(*transaction)
+	return tx
+}
+
+// Transact runs fn with a context that holds a transaction, and commits if fn returns nil. A context that
+// already holds one joins it: then nothing is committed, and an error undoes the whole. A commit whose outcome
+// is unknown, since the connection was cut, is Unavailable.
+func (db *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) error {
+	if tx := db.joined(ctx); tx != nil {
+		err := fn(ctx)
+		if err != nil && tx.failed == nil {
+			tx.failed = err
+		}
+		return err
+	}
+	return db.begin(ctx, func(ctx context.Context, _ *transaction) error { return fn(ctx) })
+}
+
+// within runs fn in the transaction that the context holds, or else in one of its own. An error of fn alone
+// does not undo a joined transaction.
+func (db *DB) within(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {
+	if tx := db.joined(ctx); tx != nil {
+		return fn(ctx, tx)
+	}
+	return db.begin(ctx, fn)
+}
+
+func (db *DB) begin(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {
+	begun, err := db.pools.Write.BeginTxx(ctx, nil)
+	if err != nil {
+		return db.failed(err)
+	}
+	tx := &transaction{Tx: begun}
+	done := false
+	defer func() {
+		if !done { // fn failed, or panics
+			if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+				db.options.Log.WarnContext(ctx, "storage: a rollback failed", "error", err)
+			}
+		}
+	}()
+	if err := fn(context.WithValue(ctx, ofDB{db}, tx), tx); err != nil {
+		return err
+	}
+	if tx.failed != nil {
+		return tx.failed
+	}
+	done = true
+	return db.failed(tx.Commit())
+}
+
+// Lock waits until no other transaction holds the named lock, and holds it to the end of the transaction that
+// the context holds.
+func (db *DB) Lock(ctx context.Context, name string) error {
+	tx := db.joined(ctx)
+	if tx == nil {
+		return errors.New("storage: Lock needs a transaction")
+	}
+	if db.traits.Lock == "" {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, db.traits.Lock, lockNumber(name))
+	return db.undo(tx, db.failed(err))
+}
+
+func lockNumber(name string) int64 {
+	hash := sha256.Sum256([]byte("reeve\x00" + name))
+	return int64(binary.BigEndian.Uint64(hash[:]))
+}
+
+// querier asks the database, in a transaction or out of one.
+type querier interface {
+	sqlx.QueryerContext
+	sqlx.ExecerContext
+}
+
+// reader is where reads go: the transaction that the context holds, or the readers.
+func (db *DB) reader(ctx context.Context) querier {
+	if tx := db.joined(ctx); tx != nil {
+		return tx
+	}
+	return db.pools.Read
+}
+
+// undo has a transaction undone that an error of the database came upon.
+func (db *DB) undo(tx *transaction, err error) error {
+	if err != nil && tx.failed == nil {
+		tx.failed = err
+	}
+	return err
+}

@@ -1,0 +1,102 @@
+package storage
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
+
+	"reeve/resource"
+)
+
+// Sealed is the kind of a column that holds sealed bytes.
+const Sealed resource.Kind = "sealed"
+
+// Dialect is what differs between the databases, and nothing else.
+type Dialect interface {
+	// Traits are the differences that are plain facts.
+	Traits() Traits
+	// Open prepares the pools for a URL; no connection is made yet.
+	Open(uri string) (Pools, error)
+	// Migrations are goose's files, and how goose is to run them.
+	Migrations() (goose.Dialect, fs.FS, []goose.ProviderOption)
+
+	// Type is the type of the columns of a kind, written as Columns reports it.
+	Type(kind resource.Kind) string
+	// Value is a plain value (see [resource.Kind]; lists and JSON as text) as the driver takes it.
+	Value(plain any) any
+	// Literal is a plain value as SQL text.
+	Literal(plain any) string
+
+	// Columns are the columns that a table has; none if there is no such table.
+	Columns(ctx context.Context, q sqlx.QueryerContext, table string) ([]Column, error)
+	// Indexes are the names of the indexes that a table has.
+	Indexes(ctx context.Context, q sqlx.QueryerContext, table string) ([]string, error)
+	// Counting are the statements that make a counter anew and fill it from its table.
+	Counting(c Counter) []string
+
+	// Fault says what an error of the driver means.
+	Fault(err error) Fault
+}
+
+// Traits are facts about a database.
+type Traits struct {
+	Name              string // as sqlx.BindType knows it
+	TableSuffix       string // what follows the parentheses of CREATE TABLE
+	Position          string // the function that finds the place of its second argument in its first, from 1; 0 if none
+	ForUpdate         string // what holds the rows of a SELECT against other writers; empty if there is one writer
+	Lock              string // takes the lock of its one parameter, a number, for the transaction; empty if there is one writer
+	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
+	MaxParameters     int    // of one statement
+
+	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:
+	// a format for the name of the events' table that gives positions to the committed events without one.
+	OneWriter bool
+	Stamp     string
+	Elect     string // tries to take the lock of its one parameter for the connection; answers whether it did
+}
+
+// Pools are the connections to one database. Reads outside of transactions go to Read, all else to Write; they
+// may be the same.
+type Pools struct{ Write, Read *sqlx.DB }
+
+// Column is a column that a table has.
+type Column struct {
+	Name       string
+	Type       string
+	NotNull    bool
+	HasDefault bool   `db:"has_default"`
+	References string // the table that it is a foreign key to, empty if none
+	OnDelete   string `db:"on_delete"` // NO ACTION, CASCADE or SET NULL
+}
+
+// FaultKind is what kind of failure an error of a driver is.
+type FaultKind int
+
+// The kinds of faults that clients are told of. Of every other one they learn that something went wrong.
+const (
+	OtherFault FaultKind = iota
+	UniqueFault
+	ForeignKeyFault
+	TextFault        // the text cannot be stored
+	UnavailableFault // the database is gone, too slow, or another transaction stood in the way
+)
+
+// Fault is an error of a driver, understood. Constraint or Columns say what was violated, as far as the
+// database says so.
+type Fault struct {
+	Kind       FaultKind
+	Constraint string
+	Columns    []string
+}
+
+// Counter is a table's counter: rows which hold together, for each of the cells that every row of the table is
+// in one of, how many rows are in it.
+type Counter struct {
+	Name  string // of the table that holds it; not quoted
+	Table string // whose rows are counted; not quoted
+	Cells int
+	// Cell is the number of the cell that a row is in, given what stands before the names of its columns: NEW.
+	Cell func(prefix string) string
+}

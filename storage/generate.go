@@ -1,0 +1,310 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+)
+
+// The generator makes tables out of layouts. It adds, and never takes away what holds data: what it would have
+// to rename, drop or convert it refuses, since that is work for a file of goose.
+
+// onDelete is what a foreign key does. Restrict is NO ACTION, which looks when the statement is done: what goes
+// by another cascade of the same deletion does not stand in its way.
+var onDelete = map[resource.Deletion]string{
+	resource.Restrict: "NO ACTION", resource.Cascade: "CASCADE", resource.Clear: "SET NULL",
+}
+
+// definition is a column as CREATE TABLE has it.
+func (l *layout) definition(c *column) string {
+	text := quote(c.name) + " " + l.db.dialect.Type(c.kind)
+	if !c.null {
+		text += " NOT NULL"
+	}
+	if c.fallback != nil {
+		text += " DEFAULT " + l.db.dialect.Literal(c.fallback)
+	}
+	if c.references != "" && l.db.traits.InlineForeignKeys {
+		text += " " + l.reference(c)
+	}
+	return text
+}
+
+// reference is a foreign key's REFERENCES clause. That there is such a table has been checked.
+func (l *layout) reference(c *column) string {
+	return "REFERENCES " + quote(l.db.layout(c.references).table) + " (id) ON DELETE " + onDelete[c.onDelete]
+}
+
+func (l *layout) foreignKey(c *column) string { return identifier(l.table, c.name) + "_fkey" }
+
+func (l *layout) createTable() string {
+	lines := []string{"id " + l.db.dialect.Type(resource.ID) + " PRIMARY KEY NOT NULL"}
+	for i := range l.columns {
+		lines = append(lines, l.definition(&l.columns[i]))
+	}
+	lines = append(lines, "version "+l.db.dialect.Type(resource.Int)+" NOT NULL DEFAULT 1")
+	return "CREATE TABLE " + quote(l.table) + " (\n\t" + strings.Join(lines, ",\n\t") + "\n)" + l.db.traits.TableSuffix
+}
+
+func (l *layout) createLink(k *link) []string {
+	id := l.db.dialect.Type(resource.ID)
+	end := func(column, table string) string {
+		return column + " " + id + " NOT NULL REFERENCES " + quote(table) + " (id) ON DELETE CASCADE"
+	}
+	return []string{
+		"CREATE TABLE IF NOT EXISTS " + quote(k.table) + " (\n\t" + end("from_id", l.table) + ",\n\t" +
+			end("to_id", l.db.layout(k.target).table) + ",\n\tPRIMARY KEY (from_id, to_id)\n)" + l.db.traits.TableSuffix,
+		"CREATE INDEX IF NOT EXISTS " + quote(identifier(k.table, "reverse")) + " ON " + quote(k.table) + " (to_id, from_id)",
+	}
+}
+
+func (l *layout) createIndex(i *index) string {
+	text := "CREATE "
+	if i.unique {
+		text += "UNIQUE "
+	}
+	text += "INDEX " + quote(i.name) + " ON " + quote(l.table) + " (" + quoted(i.columns) + ")"
+	if i.where != "" {
+		text += " WHERE " + i.where
+	}
+	return text
+}
+
+// hash stands for all that the generator makes of the layout.
+func (l *layout) hash() string {
+	h := sha256.New()
+	fmt.Fprintln(h, l.createTable())
+	for i := range l.columns {
+		if c := &l.columns[i]; c.references != "" {
+			fmt.Fprintln(h, l.reference(c))
+		}
+	}
+	for i := range l.links {
+		fmt.Fprintln(h, l.createLink(&l.links[i]))
+	}
+	for i := range l.indexes {
+		fmt.Fprintln(h, l.createIndex(&l.indexes[i]))
+	}
+	fmt.Fprintln(h, l.db.dialect.Counting(l.counter()))
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// resolve checks that the tables which the layout's columns and links refer to are declared.
+func (l *layout) resolve() error {
+	for _, c := range l.columns {
+		if c.references != "" && l.db.layout(c.references) == nil {
+			return fmt.Errorf("storage: %s.%s refers to %q, which has no table", l.table, c.member, c.references)
+		}
+	}
+	for _, k := range l.links {
+		if l.db.layout(k.target) == nil {
+			return fmt.Errorf("storage: %s.%s refers to %q, which has no table", l.table, k.member, k.target)
+		}
+	}
+	return nil
+}
+
+// generator changes the database in one transaction.
+type generator struct {
+	db *DB
+	tx *transaction
+}
+
+func (g generator) run(ctx context.Context, statements ...string) error {
+	for _, s := range statements {
+		if _, err := g.tx.ExecContext(ctx, s); err != nil {
+			return fmt.Errorf("%w\nin: %s", g.db.failed(err), s)
+		}
+	}
+	return nil
+}
+
+// hashes are those of the tables as they were last generated, by table.
+func (g generator) hashes(ctx context.Context) (map[string]string, error) {
+	var stored []struct{ Name, Hash string }
+	if err := g.tx.SelectContext(ctx, &stored, "SELECT name, hash FROM reeve_schemas"); err != nil {
+		return nil, g.db.failed(err)
+	}
+	hashes := map[string]string{}
+	for _, s := range stored {
+		hashes[s.Name] = s.Hash
+	}
+	return hashes, nil
+}
+
+// generate brings the tables of all layouts up to date. Tables come first, since they refer to each other.
+func (g generator) generate(ctx context.Context, layouts []*layout) error {
+	stored, err := g.hashes(ctx)
+	if err != nil {
+		return err
+	}
+	var stale []*layout
+	for _, l := range layouts {
+		if err := l.resolve(); err != nil {
+			return err
+		}
+		if stored[l.table] != l.hash() {
+			stale = append(stale, l)
+		}
+	}
+	for _, step := range []func(context.Context, *layout) error{g.table, g.foreignKeys, g.indexes, g.count, g.remember} {
+		for _, l := range stale {
+			if err := step(ctx, l); err != nil {
+				return fmt.Errorf("storage: table %s: %w", l.table, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (g generator) remember(ctx context.Context, l *layout) error {
+	upsert := sqlx.Rebind(g.db.bindType, `INSERT INTO reeve_schemas (name, hash) VALUES (?, ?)
+		ON CONFLICT (name) DO UPDATE SET hash = excluded.hash`)
+	_, err := g.tx.ExecContext(ctx, upsert, l.table, l.hash())
+	return g.db.failed(err)
+}
+
+// table makes the table, or adds the columns that it lacks.
+func (g generator) table(ctx context.Context, l *layout) error {
+	present, err := g.db.dialect.Columns(ctx, g.tx, l.table)
+	if err != nil {
+		return g.db.failed(err)
+	}
+	if len(present) == 0 {
+		return g.run(ctx, l.createTable())
+	}
+	byName := map[string]Column{}
+	for _, p := range present {
+		known := l.column(p.Name) != nil || p.Name == "id" || p.Name == "version"
+		if !known && p.NotNull && !p.HasDefault {
+			return fmt.Errorf("the database has a column %s that must be given and that the schema does not have", p.Name)
+		}
+		byName[p.Name] = p
+	}
+	for i := range l.columns {
+		c := &l.columns[i]
+		p, ok := byName[c.name]
+		switch kind := g.db.dialect.Type(c.kind); {
+		case ok && p.Type != kind:
+			return fmt.Errorf("column %s is %s and would become %s; that needs a migration", c.name, p.Type, kind)
+		case ok && p.NotNull == c.null:
+			return fmt.Errorf("column %s would change whether it can be null; that needs a migration", c.name)
+		case ok && g.db.traits.InlineForeignKeys && c.references != "" &&
+			(p.References != g.db.layout(c.references).table || p.OnDelete != onDelete[c.onDelete]):
+			return fmt.Errorf("the foreign key of column %s would change; that needs a migration", c.name)
+		case ok:
+		case c.references != "" && !c.null:
+			return fmt.Errorf("the new column %s must not be null, and refers to something; that needs a migration", c.name)
+		default:
+			if err := g.run(ctx, "ALTER TABLE "+quote(l.table)+" ADD COLUMN "+l.definition(c)); err != nil {
+				return err
+			}
+			if c.folded {
+				if err := g.fold(ctx, l, c); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// fold fills a new folded column. The database cannot: it folds otherwise.
+func (g generator) fold(ctx context.Context, l *layout, c *column) error {
+	const size = 1000
+	text, table := quote(l.compared(c.member).name), quote(l.table)
+	read := g.tx.Rebind(fmt.Sprintf("SELECT id, %s AS text FROM %s WHERE id > ? AND %s IS NOT NULL ORDER BY id LIMIT %d", text, table, text, size))
+	write := g.tx.Rebind(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, quote(c.name)))
+	for last := (ulid.ULID{}); ; {
+		var rows []struct {
+			ID   []byte
+			Text string
+		}
+		if err := g.tx.SelectContext(ctx, &rows, read, g.db.dialect.Value(last)); err != nil {
+			return g.db.failed(err)
+		}
+		for _, row := range rows {
+			if err := resource.ScanID(row.ID, &last); err != nil {
+				return err
+			}
+			if _, err := g.tx.ExecContext(ctx, write, resource.Fold(row.Text), g.db.dialect.Value(last)); err != nil {
+				return g.db.failed(err)
+			}
+		}
+		if len(rows) < size {
+			return nil
+		}
+	}
+}
+
+// foreignKeys adds the foreign keys that could not be declared with their columns, and the link tables.
+func (g generator) foreignKeys(ctx context.Context, l *layout) error {
+	for i := range l.links {
+		if err := g.run(ctx, l.createLink(&l.links[i])...); err != nil {
+			return err
+		}
+	}
+	if g.db.traits.InlineForeignKeys {
+		return nil
+	}
+	present, err := g.db.dialect.Columns(ctx, g.tx, l.table)
+	if err != nil {
+		return g.db.failed(err)
+	}
+	for i := range l.columns {
+		c := &l.columns[i]
+		if c.references == "" || slices.ContainsFunc(present, func(p Column) bool {
+			return p.Name == c.name && p.References == g.db.layout(c.references).table && p.OnDelete == onDelete[c.onDelete]
+		}) {
+			continue
+		}
+		alter, name := "ALTER TABLE "+quote(l.table), quote(l.foreignKey(c))
+		if err := g.run(ctx,
+			alter+" DROP CONSTRAINT IF EXISTS "+name,
+			alter+" ADD CONSTRAINT "+name+" FOREIGN KEY ("+quote(c.name)+") "+l.reference(c)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hashed is the end of a generated index's name.
+var hashed = regexp.MustCompile(`_[0-9a-f]{8}$`)
+
+// indexes makes the indexes that are not there, and drops the generated ones that nothing declares any more.
+func (g generator) indexes(ctx context.Context, l *layout) error {
+	present, err := g.db.dialect.Indexes(ctx, g.tx, l.table)
+	if err != nil {
+		return g.db.failed(err)
+	}
+	for _, name := range present {
+		declared := slices.ContainsFunc(l.indexes, func(i index) bool { return i.name == name })
+		if !declared && hashed.MatchString(name) && strings.HasPrefix(name, l.table+"_") {
+			if err := g.run(ctx, "DROP INDEX "+quote(name)); err != nil {
+				return err
+			}
+		}
+	}
+	for i := range l.indexes {
+		if !slices.Contains(present, l.indexes[i].name) {
+			if err := g.run(ctx, l.createIndex(&l.indexes[i])); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// count makes the counter anew.
+func (g generator) count(ctx context.Context, l *layout) error {
+	return g.run(ctx, g.db.dialect.Counting(l.counter())...)
+}

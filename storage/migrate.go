@@ -1,0 +1,158 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// Migration is one step from an empty database to one that fits the program: a file, or a table that is made
+// from its schema.
+type Migration struct {
+	Name    string
+	Applied bool
+	At      time.Time // zero if not applied, or not known
+}
+
+// Migrate brings the database up to date: the migrations first, then the tables of everything declared so far,
+// under a lock. It refuses a database that is newer than the program, and what it cannot do by adding.
+func (db *DB) Migrate(ctx context.Context) error {
+	provider, err := db.provider()
+	if err != nil {
+		return err
+	}
+	if db.up(ctx, provider) != nil {
+		// Two programs may have begun at the same time, and got in each other's way. Now one is done.
+		if err := db.up(ctx, provider); err != nil {
+			return err
+		}
+	}
+	layouts := db.declared()
+	return db.begin(ctx, func(ctx context.Context, tx *transaction) error {
+		if err := db.Lock(ctx, "migrate"); err != nil {
+			return err
+		}
+		if err := db.makeKeys(ctx, tx); err != nil {
+			return err
+		}
+		return generator{db, tx}.generate(ctx, layouts)
+	})
+}
+
+// MigrationStatus says which migrations and which of the declared tables are up to date.
+func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
+	provider, err := db.provider()
+	if err != nil {
+		return nil, err
+	}
+	status, err := provider.Status(ctx)
+	if err != nil {
+		return nil, db.failed(err)
+	}
+	var all []Migration
+	for _, s := range status {
+		all = append(all, Migration{s.Source.Path, s.State == goose.StateApplied, s.AppliedAt})
+	}
+	for _, l := range db.declared() {
+		if err := l.resolve(); err != nil {
+			return nil, err
+		}
+	}
+	err = db.begin(ctx, func(ctx context.Context, tx *transaction) error {
+		columns, err := db.dialect.Columns(ctx, tx, "reeve_schemas")
+		if err != nil {
+			return db.failed(err)
+		}
+		hashes := map[string]string{}
+		if len(columns) > 0 {
+			if hashes, err = (generator{db, tx}).hashes(ctx); err != nil {
+				return err
+			}
+		}
+		for _, l := range db.declared() {
+			all = append(all, Migration{Name: l.table, Applied: hashes[l.table] == l.hash()})
+		}
+		return nil
+	})
+	return all, err
+}
+
+// MigrateDown undoes the newest migration that is applied, and names it. Generated tables stay.
+func (db *DB) MigrateDown(ctx context.Context) (undone string, err error) {
+	provider, err := db.provider()
+	if err != nil {
+		return "", err
+	}
+	result, err := provider.Down(ctx)
+	if errors.Is(err, goose.ErrNoNextVersion) {
+		return "", errors.New("storage: no migration is applied")
+	}
+	if err != nil {
+		return "", db.failed(err)
+	}
+	return result.Source.Path, nil
+}
+
+func (db *DB) provider() (*goose.Provider, error) {
+	dialect, files, options := db.dialect.Migrations()
+	provider, err := goose.NewProvider(dialect, db.pools.Write.DB, files, options...)
+	if err != nil {
+		return nil, fmt.Errorf("storage: %w", err)
+	}
+	return provider, nil
+}
+
+// up applies the migrations that are not applied yet.
+func (db *DB) up(ctx context.Context, provider *goose.Provider) error {
+	current, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return db.failed(err)
+	}
+	sources := provider.ListSources()
+	switch newest := sources[len(sources)-1].Version; {
+	case current > newest:
+		return fmt.Errorf("storage: the database is at version %d, and this program knows no more than %d", current, newest)
+	case current < newest:
+		_, err = provider.Up(ctx)
+	}
+	return db.failed(err)
+}
+
+// declared are the layouts declared so far.
+func (db *DB) declared() []*layout {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	return append([]*layout(nil), db.tables...)
+}
+
+// layout finds the layout of a type, nil if none is declared.
+func (db *DB) layout(resource string) *layout {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	for _, l := range db.tables {
+		if l.resource == resource {
+			return l
+		}
+	}
+	return nil
+}
+
+// declare adds a layout, or replaces the one of the same type.
+func (db *DB) declare(l *layout) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	for i, other := range db.tables {
+		if other.resource == l.resource {
+			db.tables[i] = l
+			return nil
+		}
+		if other.table == l.table {
+			return fmt.Errorf("storage: %q and %q would share the table %s", other.resource, l.resource, l.table)
+		}
+	}
+	db.tables = append(db.tables, l)
+	return nil
+}

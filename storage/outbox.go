@@ -1,0 +1,137 @@
+package storage
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"reeve/resource"
+)
+
+// Outbox is a database that keeps events: the engine's [resource.Transactor]. Events are written in the
+// transaction that they tell of, so there are none of writes that never were.
+//
+// Readers follow their positions. With one writer those are known at once. Else no transaction knows when it
+// will commit, and the one node whose [Outbox.Run] holds a lock gives positions to what has been committed.
+type Outbox struct {
+	*DB
+	events *Table[resource.Event]
+	wake   chan struct{} // something was recorded
+}
+
+var _ resource.Transactor = (*Outbox)(nil)
+
+// stampInterval is how soon a position is given at the latest.
+const stampInterval = 500 * time.Millisecond
+
+// NewOutbox declares the table of the events. The schema must have the attribute position.
+func NewOutbox(db *DB, s resource.Schema[resource.Event]) (*Outbox, error) {
+	events, err := NewTable(db, s)
+	if err != nil {
+		return nil, err
+	}
+	if events.layout.column("position") == nil {
+		return nil, fmt.Errorf("storage: %s have no position", s.Plural)
+	}
+	return &Outbox{DB: db, events: events, wake: make(chan struct{}, 1)}, nil
+}
+
+// Events is the table of the events.
+func (o *Outbox) Events() *Table[resource.Event] { return o.events }
+
+// Record writes events in the transaction that the context holds, in their order.
+func (o *Outbox) Record(ctx context.Context, events ...*resource.Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	return o.within(ctx, func(ctx context.Context, tx *transaction) error {
+		if o.traits.OneWriter {
+			var last int64
+			if err := tx.GetContext(ctx, &last, "SELECT coalesce(max(position), 0) FROM "+quote(o.events.layout.table)); err != nil {
+				return o.undo(tx, o.failed(err))
+			}
+			for i, e := range events {
+				e.Position = last + int64(i) + 1
+			}
+		}
+		return o.events.Create(ctx, events...)
+	})
+}
+
+// Transact is [DB.Transact]. Afterwards it wakes Run.
+func (o *Outbox) Transact(ctx context.Context, fn func(ctx context.Context) error) error {
+	err := o.DB.Transact(ctx, fn)
+	if err == nil && o.joined(ctx) == nil {
+		select {
+		case o.wake <- struct{}{}:
+		default:
+		}
+	}
+	return err
+}
+
+// Run gives positions to events in the order of their commits until the context ends. Any number of nodes may
+// run it; one of them works. While the database is away it tries again.
+func (o *Outbox) Run(ctx context.Context) error {
+	if o.traits.OneWriter {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		if err := o.lead(ctx); err != nil && ctx.Err() == nil {
+			o.options.Log.WarnContext(ctx, "storage: events get no positions just now", "error", err)
+		}
+		if !o.pause(ctx) {
+			return nil
+		}
+	}
+}
+
+// pause waits until something is recorded or the interval is over. It reports false when the context has ended.
+func (o *Outbox) pause(ctx context.Context) bool {
+	timer := time.NewTimer(stampInterval)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-o.wake:
+	case <-timer.C:
+	}
+	return ctx.Err() == nil
+}
+
+// lead stamps events for as long as this node holds the lock; it returns at once if another one does. The lock
+// belongs to the connection, so a node that loses it cannot go on stamping.
+func (o *Outbox) lead(ctx context.Context) (err error) {
+	conn, err := o.pools.Write.Connx(ctx)
+	if err != nil {
+		return o.failed(err)
+	}
+	elected := false
+	defer func() {
+		if elected || err != nil { // the lock must not stay with a connection that goes back into the pool
+			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		}
+		_ = conn.Close() // it is discarded, or fine
+	}()
+	if err := sqlx.GetContext(ctx, conn, &elected, o.traits.Elect, lockNumber("events")); err != nil || !elected {
+		return o.failed(err)
+	}
+	stamp := fmt.Sprintf(o.traits.Stamp, quote(o.events.layout.table))
+	for {
+		result, err := conn.ExecContext(ctx, stamp)
+		if err != nil {
+			return o.failed(err)
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return o.failed(err)
+		}
+		if n == 0 && !o.pause(ctx) {
+			return nil
+		}
+	}
+}

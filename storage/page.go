@@ -1,0 +1,254 @@
+package storage
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// listing is one statement which answers a page, what stands beside it, and its total, all from one state of the
+// database.
+type listing struct {
+	window pagination.Window
+	count  pagination.Count
+
+	key     string   // the column that orders the rows
+	columns []string // of the rows, the key first
+	table   string   // quoted
+	where   func(b *builder)
+	total   func(b *builder)
+	now     time.Time
+}
+
+// alias is what the statements call their table.
+const alias = "t0"
+
+// before are the columns that stand before those of the rows: the total if it is asked for, whether there are
+// rows before the page if it has a bound there, and whether there are rows after it, likewise. On the side
+// to which the page is walked, its one row too many tells as well.
+func (p *listing) before() (total, prev, next bool) {
+	return p.count != pagination.CountNone, p.window.After != nil, p.window.Before != nil
+}
+
+// write writes the statement. Always has it answer one row without a key if the page is empty, which the
+// columns before need; it costs more than doing without.
+func (p *listing) write(b *builder, always bool) {
+	b.write("SELECT ")
+	total, prev, next := p.before()
+	if total {
+		p.total(b)
+		b.write(", ")
+	}
+	if prev {
+		p.neighbour(b, " <= ", *p.window.After, true)
+		b.write(", ")
+	}
+	if next {
+		if after := p.window.After; after != nil && after.Compare(*p.window.Before) >= 0 {
+			p.neighbour(b, " > ", *after, false) // the bounds cross: the page is empty, and stands at the first
+		} else {
+			p.neighbour(b, " >= ", *p.window.Before, false)
+		}
+		b.write(", ")
+	}
+	if !always {
+		p.names(b, alias)
+		p.rows(b)
+		return
+	}
+	p.names(b, "page")
+	b.write(" FROM (SELECT 1) AS one LEFT JOIN (SELECT ")
+	p.names(b, alias)
+	p.rows(b)
+	b.write(") AS page ON TRUE ORDER BY page.", p.key)
+	if p.window.Backward {
+		b.write(" DESC")
+	}
+}
+
+func (p *listing) names(b *builder, prefix string) {
+	for i, column := range p.columns {
+		if i > 0 {
+			b.write(", ")
+		}
+		b.write(prefix, ".", column)
+	}
+}
+
+func (p *listing) rows(b *builder) {
+	b.write(" FROM ", p.table, " AS ", alias, " WHERE ")
+	p.where(b)
+	if after := p.window.After; after != nil {
+		b.write(" AND ")
+		b.name(p.key)
+		b.write(" > ")
+		b.bind(*after)
+	}
+	if before := p.window.Before; before != nil {
+		b.write(" AND ")
+		b.name(p.key)
+		b.write(" < ")
+		b.bind(*before)
+	}
+	p.order(b, p.window.Backward)
+	// The limit is no parameter, since PostgreSQL would plan for a tenth of the table.
+	b.write(" LIMIT ", strconv.Itoa(p.window.Size+1))
+}
+
+// neighbour appends whether there are rows on one side of a bound. It asks for the nearest one, since the order
+// leads the planner to the index of the key.
+func (p *listing) neighbour(b *builder, sign string, bound ulid.ULID, descending bool) {
+	b.write("(SELECT 1 FROM ", p.table, " AS ", alias, " WHERE ")
+	p.where(b)
+	b.write(" AND ")
+	b.name(p.key)
+	b.write(sign)
+	b.bind(bound)
+	p.order(b, descending)
+	b.write(" LIMIT 1) IS NOT NULL")
+}
+
+func (p *listing) order(b *builder, descending bool) {
+	b.write(" ORDER BY ")
+	b.name(p.key)
+	if descending {
+		b.write(" DESC")
+	}
+}
+
+// fetch answers the page of a list.
+func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (resource.Page[T], error) {
+	if p.count == pagination.CountOnly {
+		b := &builder{layout: l, prefix: alias + ".", now: p.now}
+		b.write("SELECT ")
+		p.total(b)
+		var page resource.Page[T]
+		if b.err != nil {
+			return page, b.err
+		}
+		err := l.db.reader(ctx).QueryRowxContext(ctx, b.String(), b.args...).Scan(&page.Total)
+		return page, l.db.failed(err)
+	}
+	page, err := ask(ctx, l, p, in, false)
+	total, prev, next := p.before()
+	if err == nil && len(page.Rows) == 0 && (total || prev || next) {
+		return ask(ctx, l, p, in, true)
+	}
+	return page, err
+}
+
+func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], always bool) (page resource.Page[T], err error) {
+	b := &builder{layout: l, prefix: alias + ".", now: p.now}
+	p.write(b, always)
+	if b.err != nil {
+		return page, b.err
+	}
+	found, err := l.db.reader(ctx).QueryxContext(ctx, b.String(), b.args...)
+	if err != nil {
+		return page, l.db.failed(err)
+	}
+	defer found.Close()
+	var dest []any
+	total, prev, next := p.before()
+	if total {
+		dest = append(dest, &page.Total)
+	}
+	if prev {
+		dest = append(dest, &page.Prev)
+	}
+	if next {
+		dest = append(dest, &page.Next)
+	}
+	dest = append(dest, in.dest()...)
+	rows := make([]T, 0, min(p.window.Size, pagination.DefaultSize*10)+1)
+	for found.Next() {
+		var none T
+		rows = append(rows, none)
+		in.row = &rows[len(rows)-1]
+		if err := found.Scan(dest...); err != nil {
+			return page, l.db.failed(err)
+		}
+		if in.absent {
+			rows = rows[:0]
+		}
+	}
+	if err := found.Err(); err != nil {
+		return page, l.db.failed(err)
+	}
+	more := len(rows) > p.window.Size
+	if more {
+		rows = rows[:p.window.Size]
+	}
+	if p.window.Backward {
+		slices.Reverse(rows)
+		page.Prev = page.Prev || more
+	} else {
+		page.Next = page.Next || more
+	}
+	page.Rows = rows
+	return page, nil
+}
+
+// reader scans rows into the members of T.
+type reader[T any] struct {
+	layout  *layout
+	id      func(*T) *ulid.ULID
+	members []member[T]
+
+	row    *T   // the one that is scanned
+	absent bool // there was none
+	cells  []cell[T]
+}
+
+// cell scans one column of the current row; a nil member is the id, which comes first.
+type cell[T any] struct {
+	reader *reader[T]
+	member *member[T]
+}
+
+// dest are where the columns go.
+func (r *reader[T]) dest() []any {
+	r.cells = append(r.cells[:0], cell[T]{reader: r})
+	for i := range r.members {
+		if m := &r.members[i]; m.scan != nil {
+			r.cells = append(r.cells, cell[T]{r, m})
+		}
+	}
+	dest := make([]any, len(r.cells))
+	for i := range r.cells {
+		dest[i] = &r.cells[i]
+	}
+	return dest
+}
+
+// Scan takes what the driver gives.
+func (c *cell[T]) Scan(src any) error {
+	r := c.reader
+	if c.member == nil {
+		if r.absent = src == nil; r.absent {
+			return nil
+		}
+		return resource.ScanID(src, r.id(r.row))
+	}
+	if r.absent {
+		return nil
+	}
+	if c.member.column.kind == Sealed && src != nil {
+		sealed, ok := src.([]byte)
+		if !ok || len(sealed) == 0 { // empty in rows that are older than the column
+			return nil
+		}
+		text, err := r.layout.db.keys.open(sealed, r.layout.table, c.member.column.name, *r.id(r.row))
+		if err != nil {
+			return err
+		}
+		src = text
+	}
+	return c.member.scan(r.row, src)
+}

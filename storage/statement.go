@@ -1,0 +1,151 @@
+package storage
+
+import (
+	"container/list"
+	"context"
+	"database/sql/driver"
+	"errors"
+)
+
+// maxStatements is how many statements a connection keeps prepared.
+const maxStatements = 256
+
+// Prepared makes connections which keep their statements prepared, the least recently used ones last, so that
+// whatever is asked through database/sql is parsed once. Stale reports that a prepared statement no longer fits
+// its tables: then it is prepared once more. It may be nil.
+func Prepared(c driver.Connector, stale func(error) bool) driver.Connector {
+	return preparing{c, stale}
+}
+
+type preparing struct {
+	driver.Connector
+	stale func(error) bool
+}
+
+func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := p.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	full, ok := c.(conn)
+	if !ok {
+		return nil, errors.Join(errors.New("storage: the driver's connections lack something"), c.Close())
+	}
+	return &preparedConn{conn: full, stale: p.stale, order: list.New(), byText: map[string]*list.Element{}}, nil
+}
+
+// conn is what the connections of both drivers can do, without asking unprepared.
+type conn interface {
+	driver.Conn
+	driver.ConnPrepareContext
+	driver.ConnBeginTx
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+}
+
+// preparedConn is used by one goroutine at a time, as all connections of database/sql.
+type preparedConn struct {
+	conn
+	stale  func(error) bool
+	order  *list.List // of *statement, the most recently used first
+	byText map[string]*list.Element
+}
+
+// statement is a prepared statement. Whoever is done with it closes it, which keeps it.
+type statement struct {
+	driver.Stmt
+	conn  *preparedConn
+	text  string
+	inUse bool
+	kept  bool
+}
+
+func (c *preparedConn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+	if e := c.byText[text]; e != nil {
+		if s := e.Value.(*statement); !s.inUse {
+			s.inUse = true
+			c.order.MoveToFront(e)
+			return s, nil
+		}
+	}
+	stmt, err := c.conn.PrepareContext(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	s := &statement{Stmt: stmt, conn: c, text: text, inUse: true}
+	if c.byText[text] == nil { // else it is asked again while its rows are open
+		s.kept = true
+		c.byText[text] = c.order.PushFront(s)
+		return s, c.evict()
+	}
+	return s, nil
+}
+
+// evict closes the least recently used statement if there are too many, unless it is in use.
+func (c *preparedConn) evict() error {
+	last := c.order.Back().Value.(*statement)
+	if c.order.Len() <= maxStatements || last.inUse {
+		return nil
+	}
+	return c.drop(last)
+}
+
+func (c *preparedConn) drop(s *statement) error {
+	c.order.Remove(c.byText[s.text])
+	delete(c.byText, s.text)
+	s.kept = false
+	return s.Stmt.Close()
+}
+
+// CheckNamedValue leaves the arguments to the driver, if it cares, or to database/sql.
+func (c *preparedConn) CheckNamedValue(v *driver.NamedValue) error {
+	if checker, ok := c.conn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
+}
+
+func (s *statement) Close() error {
+	s.inUse = false
+	if s.kept {
+		return nil
+	}
+	return s.Stmt.Close()
+}
+
+func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	if s.renew(ctx, err) {
+		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	}
+	return result, err
+}
+
+func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	if s.renew(ctx, err) {
+		return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	}
+	return rows, err
+}
+
+// renew prepares a stale statement once more, and reports whether it did. In a transaction that the error has
+// ended it cannot; the error then stands, and the statement is prepared again when it is next asked for.
+func (s *statement) renew(ctx context.Context, err error) bool {
+	if err == nil || s.conn.stale == nil || !s.conn.stale(err) {
+		return false
+	}
+	stmt, again := s.conn.conn.PrepareContext(ctx, s.text)
+	if again != nil {
+		if s.kept { // forget it, but leave the closing to Close
+			s.conn.order.Remove(s.conn.byText[s.text])
+			delete(s.conn.byText, s.text)
+			s.kept = false
+		}
+		return false
+	}
+	_ = s.Stmt.Close() // it is of no use, whatever it says
+	s.Stmt = stmt
+	return true
+}

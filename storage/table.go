@@ -1,0 +1,311 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+)
+
+// Table keeps the rows of one schema. It is a [resource.Store].
+type Table[T any] struct {
+	db      *DB
+	schema  resource.Schema[T]
+	layout  *layout
+	members []member[T] // of the layout's columns
+	columns []string    // quoted: the id and the columns that are read
+
+	get, hold, insert, remove string // SQL
+}
+
+// member binds a column to a member of T.
+type member[T any] struct {
+	column *column
+	value  func(row *T) any            // the plain value, lists and JSON as text; it does not change with the row
+	scan   func(row *T, src any) error // nil for a column that is only written
+}
+
+// NewTable declares a table for a schema; [DB.Migrate] makes it. A table that is declared again, by the same
+// type, takes the place of the former.
+func NewTable[T any](db *DB, s resource.Schema[T]) (*Table[T], error) {
+	if err := s.Verify(); err != nil {
+		return nil, err
+	}
+	l, err := shape(db, &s)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.declare(l); err != nil {
+		return nil, err
+	}
+	t := &Table[T]{db: db, schema: s, layout: l, columns: []string{"id"}}
+	for i := range l.columns {
+		m := t.bind(&l.columns[i])
+		t.members = append(t.members, m)
+		if m.scan != nil {
+			t.columns = append(t.columns, quote(m.column.name))
+		}
+	}
+	b := &builder{layout: l}
+	b.write("SELECT ", strings.Join(t.columns, ", "), " FROM ", quote(l.table), " WHERE id = ")
+	b.bindRaw(nil)
+	t.get = b.String()
+	t.hold = t.get + db.traits.ForUpdate
+
+	b = &builder{layout: l}
+	b.write("DELETE FROM ", quote(l.table), " WHERE id = ")
+	b.bindRaw(nil)
+	t.remove = b.String()
+
+	names := []string{"id"}
+	for _, c := range l.columns {
+		names = append(names, quote(c.name))
+	}
+	t.insert = "INSERT INTO " + quote(l.table) + " (" + strings.Join(names, ", ") + ") VALUES "
+	return t, nil
+}
+
+// bind finds the member of a column.
+func (t *Table[T]) bind(c *column) member[T] {
+	if c.relation {
+		r := t.schema.Reference(c.member)
+		switch {
+		case c.typed:
+			return member[T]{c, func(row *T) any {
+				if target := r.Target(row); target != (resource.Identifier{}) {
+					return target.Type
+				}
+				return nil
+			}, func(row *T, src any) error {
+				var typ sql.NullString
+				err := typ.Scan(src)
+				r.SetTarget(row, resource.Identifier{Type: typ.String})
+				return err
+			}}
+		default:
+			return member[T]{c, r.Value, func(row *T, src any) error {
+				if src == nil {
+					return nil // the row is new
+				}
+				target := r.Target(row) // of a ToAny, its type was scanned before
+				if r.Type != "" {
+					target.Type = r.Type
+				}
+				err := resource.ScanID(src, &target.ID)
+				r.SetTarget(row, target)
+				return err
+			}}
+		}
+	}
+	a := t.schema.Attribute(c.member)
+	if c.folded {
+		return member[T]{c, func(row *T) any {
+			text, ok := a.Value(row).(string)
+			if !ok {
+				return nil
+			}
+			return resource.Fold(text)
+		}, nil}
+	}
+	return member[T]{c, func(row *T) any { return plainText(a.Value(row)) }, a.Scan}
+}
+
+// Linkage is the linkage of a to-many reference of the schema; nil if it has none of that name.
+func (t *Table[T]) Linkage(name string) *Linkage {
+	link := t.layout.link(name)
+	if link == nil {
+		return nil
+	}
+	return newLinkage(t.db, t.layout, link)
+}
+
+// List answers a page, from one state of the database.
+func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T], error) {
+	return fetch(ctx, t.layout, &listing{
+		window: q.Window, count: q.Count, now: q.Now,
+		key: "id", columns: t.columns, table: quote(t.layout.table),
+		where: func(b *builder) { b.condition(q.Where) },
+		total: func(b *builder) { b.total(q.Where) },
+	}, t.reader())
+}
+
+func (t *Table[T]) reader() *reader[T] {
+	return &reader[T]{layout: t.layout, id: t.schema.ID, members: t.members}
+}
+
+// Get reads one row, or returns NotFound.
+func (t *Table[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
+	return t.one(ctx, t.db.reader(ctx), t.get, id)
+}
+
+func (t *Table[T]) one(ctx context.Context, q querier, text string, id ulid.ULID) (*T, error) {
+	in := t.reader()
+	in.row = new(T)
+	err := q.QueryRowxContext(ctx, text, t.db.dialect.Value(id)).Scan(in.dest()...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, t.notFound(id)
+	}
+	if err != nil {
+		return nil, t.db.failed(err)
+	}
+	return in.row, nil
+}
+
+func (t *Table[T]) notFound(id ulid.ULID) error {
+	return resource.Errorf(resource.NotFound, "there is no %s %s", t.schema.Name, id)
+}
+
+// maxRows is how many rows one statement writes: more bring no gain.
+const maxRows = 128
+
+// Create writes new rows, all or none.
+func (t *Table[T]) Create(ctx context.Context, rows ...*T) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	width := 1 + len(t.members)
+	return t.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+		for some := range slices.Chunk(rows, min(maxRows, t.db.traits.MaxParameters/width)) {
+			b := &builder{layout: t.layout, args: make([]any, 0, len(some)*width)}
+			b.write(t.insert)
+			for i, row := range some {
+				if i > 0 {
+					b.write(", ")
+				}
+				b.write("(")
+				if err := t.bindRow(b, row); err != nil {
+					return err
+				}
+				b.write(")")
+			}
+			if _, err := tx.ExecContext(ctx, b.String(), b.args...); err != nil {
+				return t.db.undo(tx, t.layout.refused(err, false))
+			}
+		}
+		return nil
+	})
+}
+
+func (t *Table[T]) bindRow(b *builder, row *T) error {
+	id := *t.schema.ID(row)
+	b.bind(id)
+	for i := range t.members {
+		m := &t.members[i]
+		v, err := t.stored(m, id, m.value(row))
+		if err != nil {
+			return err
+		}
+		b.write(", ")
+		b.bindRaw(v)
+		if m.column.kind == resource.Time { // the row is to be as it is stored, cut to microseconds
+			if err := m.scan(row, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// stored is a plain value as the driver takes it.
+func (t *Table[T]) stored(m *member[T], id ulid.ULID, plain any) (any, error) {
+	switch {
+	case plain == nil && !m.column.null:
+		return nil, resource.Errorf(resource.Required, "%s is missing", m.column.member).At(m.column.object(), m.column.member)
+	case plain == nil:
+		return nil, nil
+	case m.column.kind == Sealed:
+		return t.db.keys.seal(plain.(string), t.layout.table, m.column.name, id)
+	}
+	return t.db.dialect.Value(plain), nil
+}
+
+// Update holds the row, has change alter it, and writes the columns that differ.
+func (t *Table[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) error) (*T, error) {
+	var row *T
+	err := t.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+		var err error
+		if row, err = t.one(ctx, tx, t.hold, id); err != nil {
+			return err
+		}
+		before := make([]any, len(t.members))
+		for i := range t.members {
+			before[i] = t.members[i].value(row)
+		}
+		if err := change(row); err != nil {
+			return err
+		}
+		b := &builder{layout: t.layout}
+		loud, err := t.assignments(b, id, row, before)
+		if err != nil || b.Len() == 0 {
+			return err
+		}
+		text := "UPDATE " + quote(t.layout.table) + " SET " + b.String()
+		b.Reset()
+		if loud {
+			b.write(", version = version + 1")
+		}
+		b.write(" WHERE id = ")
+		b.bind(id)
+		if _, err := tx.ExecContext(ctx, text+b.String(), b.args...); err != nil {
+			return t.db.undo(tx, t.layout.refused(err, false))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+// assignments appends the columns that differ from what they were, and reports whether one of them is no mere
+// activity.
+func (t *Table[T]) assignments(b *builder, id ulid.ULID, row *T, before []any) (loud bool, err error) {
+	for i := range t.members {
+		m := &t.members[i]
+		value := m.value(row)
+		if value == before[i] {
+			continue
+		}
+		v, err := t.stored(m, id, value)
+		if err != nil {
+			return false, err
+		}
+		if b.Len() > 0 {
+			b.write(", ")
+		}
+		b.write(quote(m.column.name), " = ")
+		b.bindRaw(v)
+		loud = loud || !m.column.quiet
+		if m.column.kind == resource.Time {
+			if err := m.scan(row, v); err != nil {
+				return false, err
+			}
+		}
+	}
+	return loud, nil
+}
+
+// Delete removes a row and what the rules of deletion say.
+func (t *Table[T]) Delete(ctx context.Context, id ulid.ULID) error {
+	return t.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+		result, err := tx.ExecContext(ctx, t.remove, t.db.dialect.Value(id))
+		if err != nil {
+			return t.db.undo(tx, t.layout.refused(err, true))
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return t.db.failed(err)
+		}
+		if n == 0 {
+			return t.notFound(id)
+		}
+		return nil
+	})
+}
+
+var _ resource.Store[struct{}] = (*Table[struct{}])(nil)
