@@ -1,0 +1,36 @@
+package auth_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"reeve/auth"
+)
+
+func Example() {
+	token := auth.NewToken(auth.PersonalToken)
+	stored := auth.HashToken(token) // the token itself is shown once and kept nowhere
+
+	owner := &auth.Principal{Type: "user", Name: "kilgore-trout", Permissions: auth.ScopePermissions([]string{"urn:reeve:user:read"})}
+	authenticator := auth.NewAuthenticator(func(_ context.Context, prefix string, hash []byte) (*auth.Principal, error) {
+		if prefix == auth.PersonalToken && bytes.Equal(hash, stored) {
+			return owner, nil
+		}
+		return nil, auth.ErrInvalid
+	}, nil, time.Now)
+
+	for _, header := range []string{"Bearer " + token, "Bearer " + token + "x", ""} {
+		caller, err := authenticator.Authenticate(context.Background(), header)
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(caller.Name, caller.May("user", "list"), caller.May("user", "lock"))
+	}
+	// Output:
+	// kilgore-trout true false
+	// the credentials of the request are not valid
+	// the request has no credentials
+}
