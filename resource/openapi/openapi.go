@@ -68,7 +68,7 @@ func (b *builder) secure(info Info) {
 	schemes := openapi3.SecuritySchemes{}
 	way := func(name string, scheme *openapi3.SecurityScheme, scopes ...string) {
 		schemes[name] = &openapi3.SecuritySchemeRef{Value: scheme}
-		b.doc.Security = append(b.doc.Security, openapi3.SecurityRequirement{name: slices.Concat([]string{}, scopes)})
+		b.doc.Security = append(b.doc.Security, openapi3.SecurityRequirement{name: append([]string{}, scopes...)})
 	}
 	if info.TokenURL != "" {
 		scopes := map[string]string{auth.AdminScope: "Full access to the admin API."}
@@ -91,8 +91,8 @@ func (b *builder) secure(info Info) {
 	b.doc.Components.SecuritySchemes = schemes
 }
 
-// failures are the statuses that operations share: what any may answer, what a write may answer as well, and
-// what a body may be answered, which any POST may have. 405 is none of them, since the document has no operation that is not served.
+// The statuses of failure that operations share: of all, of writes, and of what takes a body, as any POST does. 405
+// is none of them, since the document has no operation that is not served.
 var (
 	failures      = []int{400, 401, 403, 404, 406, 429, 500, 503}
 	writeFailures = []int{409}

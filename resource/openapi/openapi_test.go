@@ -227,11 +227,63 @@ func TestDocumentIsValid(t *testing.T) {
 				t.Fatal(err)
 			}
 			load(t, text)
+			var members any
+			if err := json.Unmarshal(text, &members); err != nil {
+				t.Fatal(err)
+			}
+			noNull(t, "", members)
 			again, err := json.Marshal(openapi.Document(registry.Descriptions(), info))
 			if err != nil || !bytes.Equal(text, again) {
 				t.Errorf("the same types gave another document (%v)", err)
 			}
 		})
+	}
+}
+
+// noNull finds members that are null where OpenAPI wants an object or an array, which the library lets pass.
+func noNull(t *testing.T, path string, v any) {
+	t.Helper()
+	switch v := v.(type) {
+	case nil:
+		t.Errorf("%s is null", path)
+	case map[string]any:
+		for name, member := range v {
+			if name != "enum" && name != "examples" {
+				noNull(t, path+"/"+name, member)
+			}
+		}
+	case []any:
+		for i, item := range v {
+			noNull(t, fmt.Sprint(path, "/", i), item)
+		}
+	}
+}
+
+func TestSecurity(t *testing.T) {
+	ways := func(info openapi.Info) (names []string) {
+		doc := openapi.Document(nil, info)
+		for _, way := range doc.Security {
+			for name := range way {
+				scheme := doc.Components.SecuritySchemes[name].Value
+				if scheme.Flows != nil && scheme.Flows.AuthorizationCode != nil {
+					name += " with authorization code"
+				}
+				names = append(names, name)
+			}
+		}
+		return names
+	}
+	for _, c := range []struct {
+		info openapi.Info
+		want string
+	}{
+		{openapi.Info{}, "bearer"},
+		{openapi.Info{TokenURL: "/oauth2/token", Basic: true}, "oauth2, bearer, basic"},
+		{openapi.Info{TokenURL: "/oauth2/token", AuthorizationURL: "/authorize"}, "oauth2 with authorization code, bearer"},
+	} {
+		if got := strings.Join(ways(c.info), ", "); got != c.want {
+			t.Errorf("callers prove themselves by %q, not by %q", got, c.want)
+		}
 	}
 }
 

@@ -102,7 +102,7 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 		case a.Collection:
 			b.add(d, c)
 		case d.Serves(resource.List) && len(d.Filters) > 0:
-			c.doc = strings.TrimSpace(c.doc + " This does it to every resource that meets the filters, of which one must be given.")
+			c.doc = strings.TrimSpace(a.Doc + " Done to every resource that meets the filters; one must be given.")
 			c.parameters, c.status = filters(d), http.StatusOK
 			c.answer = meta(closed(openapi3.Schemas{"affected": integer(0)}, "affected"))
 			b.add(d, c)

@@ -217,11 +217,10 @@ func links(others ...string) *openapi3.SchemaRef {
 
 // resourceObject is a resource of the type as answers show it. In a list it has its cursor.
 func (b *builder) resourceObject(d *resource.Description, in use) *openapi3.SchemaRef {
+	cursor := text("The value of page[after] and page[before] for this place.")
 	members := openapi3.Schemas{
 		"type": constant(d.Name), "id": id(), "attributes": attributes(d.Attributes, in), "links": links(),
-		"meta": closed(openapi3.Schemas{
-			"page": closed(openapi3.Schemas{"cursor": text("The value of page[after] and page[before] for this place.")}, "cursor"),
-		}, "page"),
+		"meta": closed(openapi3.Schemas{"page": closed(openapi3.Schemas{"cursor": cursor}, "cursor")}, "page"),
 	}
 	required := []string{"type", "id", "attributes", "links"}
 	if r := b.relationships(d.References, in); r != nil {
@@ -233,15 +232,16 @@ func (b *builder) resourceObject(d *resource.Description, in use) *openapi3.Sche
 	return s
 }
 
-// document is the answer with one resource, and with meta if an action tells more. The answer to a creation shows more if the type has attributes that
-// are shown once.
+// document is the answer with one resource, and with meta if an action tells more. The answer to a creation has a
+// schema of its own if the type has attributes that are shown once.
 func (b *builder) document(d *resource.Description, in use) *openapi3.SchemaRef {
 	name := pascal(d.Name)
 	if in == issued && slices.ContainsFunc(d.Attributes, func(a resource.AttributeDescription) bool { return a.Once }) {
 		name += ".Issued"
 	}
 	one := b.schema(name, b.resourceObject(d, in))
-	return b.schema(name+".Document", closed(openapi3.Schemas{"meta": open(nil), "data": one, "links": links()}, "data", "links"))
+	members := openapi3.Schemas{"meta": open(nil), "data": one, "links": links()}
+	return b.schema(name+".Document", closed(members, "data", "links"))
 }
 
 // list is the answer with a page of items: without meta for count=false, without data for count=only.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,6 +73,7 @@ var redirectPage []byte
 // UI serves Swagger UI from the binary at [UIPath], and below it. It shows the document at [SpecPath].
 func UI(info Info) http.Handler {
 	mux := http.NewServeMux()
+	mux.Handle(strings.TrimSuffix(UIPath, "/"), http.RedirectHandler(info.Prefix+UIPath, http.StatusMovedPermanently))
 	mux.Handle(UIPath, v5emb.NewHandlerWithConfig(swgui.Config{
 		Title: "Reeve", SwaggerJSON: info.Prefix + SpecPath,
 		BasePath: info.Prefix + UIPath, InternalBasePath: UIPath,

@@ -47,6 +47,9 @@ func TestHandlerFollowsTheRegistry(t *testing.T) {
 // TestUIWorksBelowAPrefix follows the links of the page, which a proxy serves below its prefix.
 func TestUIWorksBelowAPrefix(t *testing.T) {
 	proxy := http.StripPrefix(info.Prefix, openapi.UI(info))
+	if w := get(proxy, info.Prefix+"/api/doc"); w.Header().Get("Location") != info.Prefix+openapi.UIPath {
+		t.Errorf("without a slash, the page is said to be at %q", w.Header().Get("Location"))
+	}
 	page := get(proxy, info.Prefix+openapi.UIPath)
 	if page.Code != http.StatusOK {
 		t.Fatalf("the page was answered with %d", page.Code)

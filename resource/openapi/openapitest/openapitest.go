@@ -30,7 +30,8 @@ type Server struct {
 	Do func(*http.Request) *http.Response
 
 	// Members gives members of request bodies, by operation id: attributes or arguments that neither the schema
-	// nor its examples determine, as names that must be unique. Each call gets another n.
+	// nor its examples determine, as names that must be unique. Without it, a body has the members that the schema
+	// requires or has an example for. n differs from one resource to the next.
 	Members map[string]func(n int) map[string]any
 
 	// Make makes a resource of a type that has no operation to create one, and returns its id. Types that are
@@ -122,20 +123,20 @@ func (c *checker) check(op *operation) {
 	if len(types) == 0 {
 		types = []string{vendor}
 	}
+	want := func(status int, how string, change func(right *call)) { c.want(op, status, how, change) }
 	for _, mediaType := range types {
-		c.want(op, status, "in "+mediaType, func(right *call) { right.accept, right.contentType = mediaType, mediaType })
+		want(status, "in "+mediaType, func(right *call) { right.accept, right.contentType = mediaType, mediaType })
 	}
 	for _, p := range op.Parameters {
 		for _, value := range values(p.Value) {
-			c.want(op, status, "with "+p.Value.Name+"="+value, func(right *call) { right.query = url.Values{p.Value.Name: {value}} })
+			want(status, "with "+p.Value.Name+"="+value, func(right *call) { right.query.Set(p.Value.Name, value) })
 		}
 	}
-	wrong := func(status int, how string, change func(right *call)) { c.want(op, status, how, change) }
-	wrong(http.StatusUnauthorized, "with a wrong token", func(right *call) { right.credentials = "Bearer wrong" })
-	wrong(http.StatusBadRequest, "with an unknown parameter", func(right *call) { right.query.Set("no_such_parameter", "1") })
-	wrong(http.StatusNotAcceptable, "asking for plain text", func(right *call) { right.accept = "text/plain" })
+	want(http.StatusUnauthorized, "with a wrong token", func(right *call) { right.credentials = "Bearer wrong" })
+	want(http.StatusBadRequest, "with an unknown parameter", func(right *call) { right.query.Set("none", "1") })
+	want(http.StatusNotAcceptable, "asking for plain text", func(right *call) { right.accept = "text/plain" })
 	if strings.Contains(op.path, "{") {
-		wrong(http.StatusNotFound, "about nothing", func(right *call) {
+		want(http.StatusNotFound, "about nothing", func(right *call) {
 			const nothing = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
 			right.path = fill(op.path, func(string) string { return nothing })
 			if slices.Contains(data(op.bodySchema()).Required, "id") {
@@ -146,18 +147,18 @@ func (c *checker) check(op *operation) {
 	if op.RequestBody == nil {
 		return
 	}
-	wrong(http.StatusBadRequest, "with half a body", func(right *call) { right.body = "{" })
-	wrong(http.StatusUnsupportedMediaType, "with plain text", func(right *call) { right.contentType = "text/plain" })
-	wrong(http.StatusRequestEntityTooLarge, "with a large body", func(right *call) {
+	want(http.StatusBadRequest, "with half a body", func(right *call) { right.body = "{" })
+	want(http.StatusUnsupportedMediaType, "with plain text", func(right *call) { right.contentType = "text/plain" })
+	want(http.StatusRequestEntityTooLarge, "with a large body", func(right *call) {
 		right.body = `{"data":"` + strings.Repeat("a", 1<<20) + `"}`
 	})
 	if members := members(op.bodySchema()); members != nil {
-		wrong(http.StatusUnprocessableEntity, "with an unknown member", func(right *call) {
+		want(http.StatusUnprocessableEntity, "with an unknown member", func(right *call) {
 			inner(right.body)["no_such_member"] = 1
 		})
 	}
 	if typ := data(op.bodySchema()).Properties["type"]; typ != nil {
-		wrong(http.StatusConflict, "with another type", func(right *call) {
+		want(http.StatusConflict, "with another type", func(right *call) {
 			right.body.(map[string]any)["data"].(map[string]any)["type"] = "no-such-type"
 		})
 	}
@@ -171,7 +172,7 @@ func (c *checker) want(op *operation, status int, how string, change func(right 
 		return
 	}
 	change(right)
-	if err := c.do(op, right, status); err != nil {
+	if _, err := c.do(op, right, status); err != nil {
 		c.find(op, "%s: %w", how, err)
 	}
 }
@@ -184,7 +185,7 @@ func (c *checker) right(op *operation) (*call, error) {
 		return nil, err
 	}
 	right := &call{path: path, query: url.Values{}, accept: vendor, contentType: vendor}
-	if op.method != http.MethodGet { // an action on all that meet a filter needs one
+	if op.method != http.MethodGet { // an action on all that meet the filters: together, few or none meet them
 		for _, p := range op.Parameters {
 			if v := values(p.Value); len(v) > 0 {
 				right.query.Set(p.Value.Name, v[0])
@@ -220,11 +221,13 @@ func (c *checker) path(op *operation) (path, id string, err error) {
 	whole := !strings.Contains(op.path, "{")
 	if op.method == http.MethodGet && op.lists() {
 		if add := c.doc.Paths.Value(op.path).Post; add != nil && !whole {
-			link, err := c.right(&operation{add, http.MethodPost, op.path})
+			linking := &operation{add, http.MethodPost, op.path}
+			link, err := c.right(linking)
 			if err != nil {
 				return "", "", err
 			}
-			return link.path, "", c.do(&operation{add, http.MethodPost, op.path}, link, http.StatusNoContent)
+			_, err = c.do(linking, link, http.StatusNoContent)
+			return link.path, "", err
 		}
 		if _, err := c.resource(op.typ()); err != nil {
 			return "", "", err
@@ -256,14 +259,8 @@ func roundTrip(v any) (any, error) {
 	return decoded, err
 }
 
-// do sends a request and checks the answer against the document.
-func (c *checker) do(op *operation, with *call, status int) error {
-	_, err := c.send(op, with, status)
-	return err
-}
-
-// send is [checker.do] with the body of the answer.
-func (c *checker) send(op *operation, with *call, status int) ([]byte, error) {
+// do sends a request, checks the answer against the document, and returns its body.
+func (c *checker) do(op *operation, with *call, status int) ([]byte, error) {
 	c.calls++
 	var body io.Reader
 	switch content := with.body.(type) {
@@ -330,7 +327,7 @@ func (c *checker) resource(typ string) (*resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		text, err := c.send(create, right, http.StatusCreated)
+		text, err := c.do(create, right, http.StatusCreated)
 		if err != nil {
 			return nil, fmt.Errorf("creating one %s: %w", typ, err)
 		}
@@ -345,7 +342,7 @@ func (c *checker) resource(typ string) (*resource, error) {
 	if list == nil {
 		return nil, fmt.Errorf("there is no way to find a resource of type %s", typ)
 	}
-	text, err := c.send(list, &call{path: list.path, accept: vendor}, http.StatusOK)
+	text, err := c.do(list, &call{path: list.path, accept: vendor}, http.StatusOK)
 	if err != nil {
 		return nil, err
 	}

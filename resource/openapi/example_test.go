@@ -1,0 +1,44 @@
+package openapi_test
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+	"reeve/resource/openapi"
+)
+
+func ExampleDocument() {
+	type planet struct {
+		ID   ulid.ULID
+		Name string
+	}
+	schema := resource.Schema[planet]{
+		Name: "planet", Plural: "planets", Doc: "A planet.",
+		ID: func(p *planet) *ulid.ULID { return &p.ID },
+		Attributes: []resource.Attribute[planet]{
+			resource.Attr("name", func(p *planet) *string { return &p.Name }).Unique().Filter(resource.Eq),
+		},
+	}
+	planets := resource.NewSnapshot(schema, func(context.Context) ([]planet, error) {
+		return []planet{{resource.NamedID("planet", "Tralfamadore"), "Tralfamadore"}}, nil
+	})
+	var registry resource.Registry
+	err := registry.Register(resource.Type[planet]{
+		Schema: schema, List: planets.List, Get: planets.Get, Lookups: []string{"name"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	doc := openapi.Document(registry.Descriptions(), openapi.Info{Version: "1.0.0"})
+	for _, path := range doc.Paths.InMatchingOrder() {
+		fmt.Println(path, doc.Paths.Value(path).Get.OperationID)
+	}
+	// Output:
+	// /api/admin/v1/planets listPlanets
+	// /api/admin/v1/planets/{id} getPlanet
+	// /api/admin/v1/planets/by-name/{name} getPlanetByName
+}
