@@ -455,7 +455,7 @@ func (s *suite[T]) copy(name string, row, from *T) {
 // filters: each filter means what [resource.Schema.Match] says, alone, negated, and with any other.
 func (s *suite[T]) filters(t *testing.T) {
 	w := s.world(t)
-	rows := append(w.seed(24), w.extremeRows()...)
+	rows := append(w.seed(12), w.extremeRows()...)
 	w.all()
 	byFilter, nows := s.conditions(rows), s.nows(rows)
 	ask := func(name string, c resource.Condition, now time.Time) {
@@ -470,9 +470,14 @@ func (s *suite[T]) filters(t *testing.T) {
 	for i, first := range byFilter {
 		for j, second := range byFilter[:i] {
 			a, b, now := first[j%len(first)], second[i%len(second)], nows[(i+j)%len(nows)]
-			ask(a.name+" and "+b.name, resource.All{a.Condition, b.Condition}, now)
-			ask(a.name+" or not "+b.name, resource.Any{a.Condition, resource.Not{Condition: b.Condition}}, now)
-			ask(a.name+" and several of one", resource.All{a.Condition, resource.Any{b.Condition, second[0].Condition}}, now)
+			switch (i + j) % 3 {
+			case 0:
+				ask(a.name+" and "+b.name, resource.All{a.Condition, b.Condition}, now)
+			case 1:
+				ask(a.name+" or not "+b.name, resource.Any{a.Condition, resource.Not{Condition: b.Condition}}, now)
+			case 2:
+				ask(a.name+" and several of one", resource.All{a.Condition, resource.Any{b.Condition, second[0].Condition}}, now)
+			}
 		}
 	}
 }
@@ -494,13 +499,9 @@ func (s *suite[T]) nows(rows []*T) []time.Time {
 // windows: each form of a window gives the rows, the neighbours and the total of the oracle.
 func (s *suite[T]) windows(t *testing.T) {
 	w := s.world(t)
-	const n = 4
+	const n = 3
 	rows := w.seed(n)
-	low, high := ulid.ULID{}, ulid.ULID{}
-	for i := range high {
-		high[i] = 0xff
-	}
-	bounds := []*ulid.ULID{nil, &low, &high}
+	bounds := []*ulid.ULID{nil, {}}
 	for _, row := range rows {
 		id := s.id(row)
 		above := id
@@ -510,21 +511,24 @@ func (s *suite[T]) windows(t *testing.T) {
 	for _, c := range s.selective(w, rows) {
 		for _, after := range bounds {
 			for _, before := range bounds {
-				for _, size := range []int{1, 2, n - 1, n, n + 1} {
+				ask := func(size int, backward bool, count pagination.Count) {
+					w.list(c.name, resource.Query{Where: c.Condition, Count: count, Window: pagination.Window{
+						Size: size, Backward: backward, After: after, Before: before,
+					}})
+				}
+				for size := 1; size <= n+1; size++ {
 					for _, backward := range []bool{false, true} {
-						for _, count := range []pagination.Count{pagination.CountTotal, pagination.CountNone, pagination.CountOnly} {
-							w.list(c.name, resource.Query{Where: c.Condition, Count: count, Window: pagination.Window{
-								Size: size, Backward: backward, After: after, Before: before,
-							}})
-						}
+						ask(size, backward, pagination.CountTotal)
+						ask(size, backward, pagination.CountNone)
 					}
 				}
+				ask(1, false, pagination.CountOnly)
 			}
 		}
 	}
 }
 
-// selective are no condition, one that no row meets, and two that some rows meet.
+// selective are no condition, one that no row meets, and one that some rows meet.
 func (s *suite[T]) selective(w *world[T], rows []*T) []named {
 	var none, some []named
 	for _, all := range s.conditions(rows) {
@@ -539,7 +543,7 @@ func (s *suite[T]) selective(w *world[T], rows []*T) []named {
 			}
 		}
 	}
-	return slices.Concat([]named{{"everything", nil}}, thin(none, 1), thin(some, 2))
+	return slices.Concat([]named{{"everything", nil}}, thin(none, 1), thin(some, 1))
 }
 
 // model: whatever is written in whatever order, the store and the oracle agree.
