@@ -126,12 +126,16 @@ func (t *Table[T]) Linkage(name string) *Linkage {
 
 // List answers a page, from one state of the database.
 func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T], error) {
-	return fetch(ctx, t.layout, &listing{
+	return fetch(ctx, t.layout, t.listing(q), t.reader())
+}
+
+func (t *Table[T]) listing(q resource.Query) *listing {
+	return &listing{
 		window: q.Window, count: q.Count, now: q.Now,
 		key: "id", columns: t.columns, table: quote(t.layout.table),
 		where: func(b *builder) { b.condition(q.Where) },
 		total: func(b *builder) { b.total(q.Where) },
-	}, t.reader())
+	}
 }
 
 func (t *Table[T]) reader() *reader[T] {
