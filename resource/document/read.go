@@ -211,8 +211,8 @@ func (r *reader) identifiers(items []any, path func(i int) []string) []resource.
 		if object == nil {
 			continue
 		}
-		target := resource.Identifier{Type: r.text(object, "type", at...)}
 		before := len(r.problems)
+		target := resource.Identifier{Type: r.text(object, "type", at...)}
 		text := r.text(object, "id", at...)
 		if len(r.problems) > before {
 			continue

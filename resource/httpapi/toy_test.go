@@ -109,14 +109,17 @@ func failing(id ulid.ULID) error {
 // estate is a registry of toy types over stores in memory.
 type estate struct {
 	resourcetest.Client
-	users  *storagetest.Memory[user]
-	groups *storagetest.Memory[group]
-	events []*resource.Event
-	log    strings.Builder
-	now    time.Time
+	users    *storagetest.Memory[user]
+	groups   *storagetest.Memory[group]
+	registry resource.Registry
+	events   []*resource.Event
+	log      strings.Builder
+	now      time.Time
 }
 
-func (e *estate) Transact(ctx context.Context, fn func(ctx context.Context) error) error { return fn(ctx) }
+func (e *estate) Transact(ctx context.Context, fn func(ctx context.Context) error) error {
+	return fn(ctx)
+}
 
 func (e *estate) Lock(context.Context, string) error { return nil }
 
@@ -143,8 +146,7 @@ func newEstate(t testing.TB, prefix string) *estate {
 	}
 	e.groups.Relate("members", e.users)
 	theServer := server{ID: resource.NamedID("server", ""), Name: "estate"}
-	var registry resource.Registry
-	err := registry.Register(
+	err := e.registry.Register(
 		resource.Type[user]{
 			Schema: users, List: e.users.List, Get: e.users.Get, Create: e.users.Create, Update: e.users.Update, Delete: e.users.Delete,
 			Lookups: []string{"username"},
@@ -216,7 +218,7 @@ func newEstate(t testing.TB, prefix string) *estate {
 	e.Client = resourcetest.Client{
 		Header: map[string]string{"Authorization": "Bearer admin"},
 		Handler: httpapi.New(httpapi.Config{
-			Engine:       resource.NewEngine(&registry, e, func() time.Time { return e.now }),
+			Engine:       resource.NewEngine(&e.registry, e, func() time.Time { return e.now }),
 			Authenticate: authenticate,
 			Challenges:   []string{`Bearer realm="reeve"`, `Basic realm="reeve"`},
 			Prefix:       prefix,

@@ -165,7 +165,7 @@ func (a *Answer) check(t *testing.T) {
 }
 
 // Failures are the answer's errors, which are held to the table of codes.
-func (a *Answer) Failures(t *testing.T) []Failure {
+func (a Answer) Failures(t *testing.T) []Failure {
 	t.Helper()
 	if a.Status < 400 || len(a.Body) == 0 {
 		return nil
@@ -190,7 +190,7 @@ func (a *Answer) Failures(t *testing.T) []Failure {
 }
 
 // At is the value at a path of member names in the document, nil if there is none.
-func (a *Answer) At(path ...string) any {
+func (a Answer) At(path ...string) any {
 	var v any = a.Document
 	for _, name := range path {
 		object, _ := v.(map[string]any)
@@ -200,7 +200,7 @@ func (a *Answer) At(path ...string) any {
 }
 
 // Data are the resource objects or identifiers of a list.
-func (a *Answer) Data(t *testing.T) []map[string]any {
+func (a Answer) Data(t *testing.T) []map[string]any {
 	t.Helper()
 	items, ok := a.Document["data"].([]any)
 	if !ok {
@@ -214,7 +214,7 @@ func (a *Answer) Data(t *testing.T) []map[string]any {
 }
 
 // IDs are the ids of a list's resources.
-func (a *Answer) IDs(t *testing.T) []string {
+func (a Answer) IDs(t *testing.T) []string {
 	t.Helper()
 	var ids []string
 	for _, object := range a.Data(t) {
@@ -224,7 +224,7 @@ func (a *Answer) IDs(t *testing.T) []string {
 }
 
 // Link is one of the answer's links, empty if it is not there.
-func (a *Answer) Link(name string) string {
+func (a Answer) Link(name string) string {
 	link, _ := a.At("links", name).(string)
 	return link
 }

@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// FuzzQuery holds that whatever the parser takes, the links made of it ask the same again; and that what it
+// refuses has a reason with a parameter.
+func FuzzQuery(f *testing.F) {
+	for _, seed := range []string{
+		"", "&&", "=", "filter[can_request_admin]=true&filter[status]=active&page[first]=100",
+		"page%5Blast%5D=7&page[before]=01J2KDPHTZYW3TAT1SKVAD63SQ&count=only", "page[after]=01j2kdphtzyw3tat1skvad63sq",
+		"filter[a]=1&filter[b][after]=x+y&filter[a]=%2B%26%3D%23", "page[first]=0&page[last]=x", "filter[]=1", "filter[a][b][c]=1",
+		"%zz=1", "a=%00", "%ff", "filter[a]=\xff", "count=maybe&count", "filter[a%26]=1",
+	} {
+		f.Add(seed, true, true)
+		f.Add(seed, true, false)
+	}
+	f.Fuzz(func(t *testing.T, raw string, pages, filters bool) {
+		takes := takes{pages, filters}
+		q, problems := parseQuery(raw, takes)
+		for _, problem := range problems {
+			if problem.Parameter == "" && !strings.Contains(raw, "=") && raw != "" {
+				t.Errorf("%q has a problem with no parameter: %s", raw, problem)
+			}
+			if !resource.Is(problem, resource.InvalidParameter, resource.UnknownParameter) {
+				t.Errorf("%q is %s", raw, problem.Code)
+			}
+		}
+		if len(problems) > 0 {
+			return
+		}
+		for _, filter := range q.filters {
+			if strings.Trim(filter.Name+string(filter.Qualifier), "abcdefghijklmnopqrstuvwxyz_0123456789") != "" {
+				return // no type declares such a filter, so that the engine refuses it before there is a link
+			}
+		}
+		again := func(link string) query {
+			t.Helper()
+			_, raw, _ := strings.Cut(link, "?")
+			parsed, problems := parseQuery(raw, takes)
+			if len(problems) > 0 {
+				t.Fatalf("%q made %q: %s", raw, link, problems)
+			}
+			return parsed
+		}
+		self := q.link("/users")
+		if diff := cmp.Diff(q, again(self), cmp.AllowUnexported(query{}, parameter{})); diff != "" {
+			t.Errorf("%q made %q: %s", raw, self, diff)
+		}
+		if !pages {
+			return
+		}
+		id := ulid.ULID{1, 2, 3}
+		for _, window := range []pagination.Window{
+			pagination.First(3), pagination.Last(1000), q.window.Next(id), q.window.Prev(id), q.window,
+		} {
+			link := q.link("/users", windowParameters(window)...)
+			got := again(link)
+			if diff := cmp.Diff(window, got.window); diff != "" {
+				t.Errorf("%q made %q: %s", raw, link, diff)
+			}
+			if diff := cmp.Diff(q.filters, got.filters); diff != "" || got.count != q.count {
+				t.Errorf("%q made %q: %s", raw, link, diff)
+			}
+		}
+	})
+}
+
+// FuzzCursor holds that a cursor is a ULID in either case and nothing else, and comes back as it is.
+func FuzzCursor(f *testing.F) {
+	for _, seed := range []string{
+		"01J2KDPHTZYW3TAT1SKVAD63SQ", "01j2kdphtzyw3tat1skvad63sq", "", "7ZZZZZZZZZZZZZZZZZZZZZZZZZ", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+		"01J2KDPHTZYW3TAT1SKVAD63SU", "01J2KDPHTZYW3TAT1SKVAD63S", "\u0131", "\u212a", "\x00",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, cursor string) {
+		link := (&query{parameters: []parameter{{"page[after]", cursor}}}).link("/users")
+		_, raw, _ := strings.Cut(link, "?")
+		q, problems := parseQuery(raw, takes{pages: true})
+		if (q.window.After == nil) != (len(problems) == 1) {
+			t.Fatalf("%q: %v, %v", cursor, q.window.After, problems)
+		}
+		if q.window.After != nil && q.window.After.String() != strings.ToUpper(cursor) {
+			t.Errorf("%q is read as %s", cursor, q.window.After)
+		}
+		if q.window.After == nil && problems[0].Parameter != "page[after]" {
+			t.Errorf("%q: %+v", cursor, problems[0])
+		}
+	})
+}
