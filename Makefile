@@ -10,7 +10,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/reeve, without cgo
-	@go build -trimpath -o bin/reeve ./cmd/reeve
+	@go build -ldflags "-s -w" -o bin/reeve ./cmd/reeve
 
 run: build ## build, and serve the demo on 127.0.0.1:8080
 	@test -e demo/reeve.db || bin/reeve --config fixtures/demo.yaml demo

@@ -36,7 +36,7 @@ type app struct {
 	tokens   *storage.Table[token.Token]
 	groups   *storage.Table[group.Group]
 	clients  *storage.Table[client.Client]
-	grants   *storage.Table[oauth.Grant]
+	access   *storage.Table[oauth.AccessToken]
 	keys     *storage.Table[oauth.Key]
 }
 
@@ -78,7 +78,7 @@ func (a *app) declare(db *storage.DB) error {
 	a.sessions = table(d, session.Schema)
 	a.tokens = table(d, token.Schema)
 	a.groups = table(d, group.Schema)
-	a.grants = table(d, oauth.GrantSchema)
+	a.access = table(d, oauth.TokenSchema)
 	a.keys = table(d, oauth.KeySchema)
 	if d.err != nil {
 		return d.err

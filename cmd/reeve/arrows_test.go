@@ -50,19 +50,19 @@ var rules = []rule{
 	{[]string{"reeve/..."}, []string{"testing", "reeve/storage/storagetest", "reeve/resource/resourcetest", "pgregory.net/rapid"},
 		[]string{"reeve/storage/storagetest", "reeve/resource/resourcetest", "reeve/resource/openapi/openapitest"},
 		"the program does not carry its tests"},
-	only("github.com/google/jsonapi", "reeve/resource/document", "it is dormant, so it stands behind one small package"),
-	only("github.com/jmoiron/sqlx", "reeve/storage/...", "it is dormant, so it stands behind one package"),
-	only("github.com/lib/pq", "reeve/storage/postgres", "what differs between the databases stands there"),
-	only("modernc.org/sqlite", "reeve/storage/sqlite", "what differs between the databases stands there"),
-	only("github.com/zitadel/oidc/v3/...", "reeve/auth/oauth", "it is pinned, and has gaps that are closed there"),
-	only("github.com/getkin/kin-openapi/...", "reeve/resource/openapi/...", "its minor releases break, and requests do not pass it"),
-	only("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
-	only("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
-	only("github.com/knadh/koanf/...", "reeve/cmd/reeve", "the configuration is the program's"),
+	soleImporter("github.com/google/jsonapi", "reeve/resource/document", "it is dormant, so it stands behind one small package"),
+	soleImporter("github.com/jmoiron/sqlx", "reeve/storage/...", "it is dormant, so it stands behind one package"),
+	soleImporter("github.com/lib/pq", "reeve/storage/postgres", "what differs between the databases stands there"),
+	soleImporter("modernc.org/sqlite", "reeve/storage/sqlite", "what differs between the databases stands there"),
+	soleImporter("github.com/zitadel/oidc/v3/...", "reeve/auth/oauth", "it is pinned, and has gaps that are closed there"),
+	soleImporter("github.com/getkin/kin-openapi/...", "reeve/resource/openapi/...", "its minor releases break, and requests do not pass it"),
+	soleImporter("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
+	soleImporter("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
+	soleImporter("github.com/knadh/koanf/...", "reeve/cmd/reeve", "the configuration is the program's"),
 }
 
-// only has one package, or one tree of packages, import a third-party one.
-func only(library, importer, because string) rule {
+// soleImporter has one package, or one tree of packages, import a third-party one.
+func soleImporter(library, importer, because string) rule {
 	return rule{[]string{"reeve/..."}, []string{library}, []string{"importer:" + importer}, because}
 }
 

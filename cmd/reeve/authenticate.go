@@ -20,8 +20,8 @@ import (
 // authorizationServer is the OAuth 2.0 server over the program's tables.
 func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
-		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Grants: a.grants, Keys: a.keys, Log: a.log,
-		NewSession: a.newSession, SessionActive: a.sessionActive,
+		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Tokens: a.access, Keys: a.keys,
+		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})
 }
 
@@ -44,6 +44,20 @@ func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
 		return false, nil
 	}
 	return err == nil && s.FinishedAt.IsZero(), err
+}
+
+// endSession finishes a session whose only token is gone; one that has ended, or is gone itself, stays as it is.
+func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
+	_, err := a.sessions.Update(ctx, id, func(s *session.Session) error {
+		if s.FinishedAt.IsZero() {
+			s.FinishedAt = resource.Cut(time.Now())
+		}
+		return nil
+	})
+	if resource.Is(err, resource.NotFound) {
+		return nil
+	}
+	return err
 }
 
 // authenticator finds out who sends a request, by OAuth access token, personal token, or password.

@@ -31,7 +31,7 @@ type configuration struct {
 		TrustedProxies []string                `koanf:"trusted_proxies"` // addresses and networks whose X-Forwarded-For and -Proto count
 		CORSOrigins    []string                `koanf:"cors_origins"`    // the origins whose pages may call the API
 	} `koanf:"http"`
-	Clients []client.Static `koanf:"clients"`
+	Clients []clientConfiguration `koanf:"clients"`
 	Policy  struct {
 		Data struct {
 			AdminClients []string `koanf:"admin_clients"` // the clients that may ask for urn:mas:admin
@@ -70,6 +70,23 @@ type listenerConfiguration struct {
 		KeyFile         string `koanf:"key_file"`
 	} `koanf:"tls"`
 	RequireTLS bool `koanf:"require_tls"` // refuse what did not come over TLS, here or at a trusted proxy
+}
+
+// clientConfiguration is one element of clients: an OAuth client that is known from the start.
+type clientConfiguration struct {
+	ID           string   `koanf:"client_id"`
+	AuthMethod   string   `koanf:"client_auth_method"` // client_secret_basic, client_secret_post or none
+	Secret       string   `koanf:"client_secret"`
+	RedirectURIs []string `koanf:"redirect_uris"`
+}
+
+// clients are the static clients.
+func (c *configuration) clients() []client.Static {
+	clients := make([]client.Static, len(c.Clients))
+	for i, s := range c.Clients {
+		clients[i] = client.Static{ClientID: s.ID, AuthMethod: s.AuthMethod, Secret: s.Secret, RedirectURIs: s.RedirectURIs}
+	}
+	return clients
 }
 
 // What a listener can serve.
@@ -165,7 +182,7 @@ func (c *configuration) verify() error {
 		find("http.base_path must begin with /")
 	}
 	for _, id := range c.Policy.Data.AdminClients {
-		if !slices.ContainsFunc(c.Clients, func(s client.Static) bool { return s.ClientID == id }) {
+		if !slices.ContainsFunc(c.Clients, func(s clientConfiguration) bool { return s.ID == id }) {
 			find("policy.data.admin_clients: there is no client %q", id)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"reeve/auth/oauth"
 	"reeve/resource/client"
 	"reeve/resource/httpapi"
 	"reeve/resource/openapi"
@@ -37,13 +38,14 @@ func (serve) Run(ctx context.Context, c *configuration) error {
 
 // serve serves until the context ends, and then lets the requests in flight end. It announces where it listens.
 func (a *app) serve(ctx context.Context, c *configuration, announce func(line string)) error {
-	if err := client.Sync(ctx, a.database, a.clients, c.Clients, c.Policy.Data.AdminClients); err != nil {
+	if err := client.Configure(ctx, a.database, a.clients, time.Now(), c.clients(), c.Policy.Data.AdminClients); err != nil {
 		return err
 	}
-	served, err := a.mounts(c)
+	authorization, err := a.authorizationServer(c)
 	if err != nil {
 		return err
 	}
+	served := a.mounts(c, authorization)
 	type endpoint struct {
 		server   *http.Server
 		listener net.Listener
@@ -66,6 +68,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.database.Run(ctx) })
+	group.Go(func() error { return a.prune(ctx, authorization) })
 	for _, e := range endpoints {
 		group.Go(func() error {
 			if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
@@ -84,32 +87,30 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 }
 
 // mounts are the paths of each resource that a listener can name.
-func (a *app) mounts(c *configuration) (mounts, error) {
-	authorization, err := a.authorizationServer(c)
-	if err != nil {
-		return nil, err
-	}
+func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
 	authenticator := a.authenticator(c, authorization)
 	api := httpapi.New(httpapi.Config{
 		Engine: a.engine, Authenticate: authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(), Log: a.log,
 	})
 	info := openapi.Info{
-		Version: version.Current().Version, Base: c.publicBase(), Prefix: c.prefix(),
+		Version: version.Current().Version, Base: strings.TrimSuffix(c.publicBase(), c.prefix()), Prefix: c.prefix(),
 		TokenURL: c.publicBase() + "/oauth2/token", Basic: c.Auth.Basic.Enabled,
 	}
 	return mounts{
 		serveAdminAPI: func(r *mux.Router) {
 			r.PathPrefix(httpapi.Base).Handler(api)
-			r.Path("/api/spec.json").Handler(openapi.Handler(a.engine.Registry(), info))
-			r.PathPrefix("/api/doc/").Handler(openapi.UI(info))
+			r.Path(openapi.SpecPath).Handler(openapi.Handler(a.engine.Registry(), info))
+			r.PathPrefix(openapi.UIPath).Handler(openapi.UI(info))
 		},
 		serveOAuth: func(r *mux.Router) {
-			for _, path := range authorization.Paths() {
+			for _, path := range oauth.Paths {
 				r.Path(path).Handler(authorization)
 			}
 		},
 		serveDiscovery: func(r *mux.Router) {
-			r.PathPrefix("/.well-known/").Handler(authorization)
+			for _, path := range oauth.DiscoveryPaths {
+				r.Path(path).Handler(authorization)
+			}
 		},
 		serveUserAPI: func(*mux.Router) {},
 		serveHealth: func(r *mux.Router) {
@@ -118,7 +119,25 @@ func (a *app) mounts(c *configuration) (mounts, error) {
 			r.Path("/health/live").Handler(a.health(false))
 		},
 		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(promhttp.Handler()) },
-	}, nil
+	}
+}
+
+// prune removes what has expired, once a minute.
+func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-minute.C:
+		}
+		if n, err := authorization.Prune(ctx); err != nil {
+			a.log.Warn("removing expired tokens", "error", err)
+		} else if n > 0 {
+			a.log.Debug("removed expired tokens", "tokens", n)
+		}
+	}
 }
 
 // health answers 200 while the process lives and, asked for readiness, the database answers; else 503.

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func sqliteURI(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "reeve.db") }
+
+func TestListenersServeWhatTheyName(t *testing.T) {
+	s := start(t, sqliteURI(t), `
+http:
+  listeners:
+    - name: web
+      resources: [{name: discovery}, {name: oauth}]
+      binds: [{address: "127.0.0.1:0"}]
+    - name: internal
+      resources: [{name: health}, {name: prometheus}, {name: adminapi}]
+      binds: [{host: localhost, port: 0}]
+`)
+	public, internal := s.bases[0], s.bases[1]
+	for path, where := range map[string]string{
+		"/api/admin/v1/users": internal, "/api/spec.json": internal, "/api/doc/": internal, "/health": internal, "/metrics": internal,
+		"/.well-known/openid-configuration": public, "/.well-known/oauth-authorization-server": public, "/oauth2/keys.json": public,
+	} {
+		for _, base := range s.bases {
+			want := 404
+			if base == where {
+				want = 200
+			}
+			a := s.send("GET", base+path, nil)
+			if a.StatusCode != want {
+				t.Errorf("%s%s: %d, not %d", base, path, a.StatusCode, want)
+			}
+			if want == 404 && len(failuresIn(t, a)) != 1 {
+				t.Errorf("%s%s: no error document: %s", base, path, a.text)
+			}
+		}
+	}
+	if a := s.send("POST", public+"/oauth2/token", "grant_type=client_credentials", "Content-Type: application/x-www-form-urlencoded", "Authorization: "); a.StatusCode/100 != 4 {
+		t.Errorf("a token for nobody: %d", a.StatusCode)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "reeve"}, NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: certificate}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := start(t, sqliteURI(t), fmt.Sprintf(`
+http:
+  trusted_proxies: [127.0.0.2]
+  listeners:
+    - name: secure
+      resources: [{name: adminapi}]
+      binds: [{address: "127.0.0.1:0"}]
+      tls: {certificate_file: %[1]s/cert.pem, key_file: %[1]s/key.pem}
+      require_tls: true
+    - name: plain
+      resources: [{name: adminapi}]
+      binds: [{address: "127.0.0.1:0"}]
+      require_tls: true
+`, dir))
+	roots := x509.NewCertPool()
+	parsed, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AddCert(parsed)
+	s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	if a := s.send("GET", s.bases[0]+"/api/admin/v1/users", nil); a.StatusCode != 200 || a.ProtoMajor != 2 {
+		t.Errorf("over TLS: %d %s", a.StatusCode, a.Proto)
+	}
+	if a := s.send("GET", s.bases[1]+"/api/admin/v1/users", nil); a.StatusCode != 403 {
+		t.Errorf("without TLS: %d", a.StatusCode)
+	}
+	if a := s.send("GET", s.bases[1]+"/api/admin/v1/users", nil, "X-Forwarded-Proto: https"); a.StatusCode != 403 {
+		t.Errorf("without TLS, by a proxy that is not trusted: %d", a.StatusCode)
+	}
+}
+
+func TestLinksFollowTheBase(t *testing.T) {
+	for _, test := range []struct{ http, path, prefix string }{
+		{"base_path: /estate", "/estate", "/estate"},
+		{"base_path: /estate/\n  public_base: https://reeve.example.com/estate", "/estate", "/estate"},
+		{"public_base: https://reeve.example.com/outside", "", "/outside"}, // a proxy takes the path away
+		{"public_base: https://reeve.example.com", "", ""},
+	} {
+		s := start(t, sqliteURI(t), strings.Replace(everything, "http:", "http:\n  "+test.http, 1))
+		a := s.send("GET", test.path+"/api/admin/v1/users?page[first]=1", nil)
+		want := test.prefix + "/api/admin/v1/users"
+		for _, link := range []any{dig(a.document, "links", "self"), dig(a.document, "links", "next"), dig(a.document, "data", 0, "links", "self")} {
+			if text, _ := link.(string); !strings.HasPrefix(text, want) {
+				t.Errorf("%s: link %q", test.http, text)
+			}
+		}
+		created := s.send("POST", test.path+"/api/admin/v1/groups", resourceDocument("group", "", map[string]any{"name": "x"}, nil))
+		if !strings.HasPrefix(created.Header.Get("Location"), test.prefix+"/api/admin/v1/groups/") {
+			t.Errorf("%s: Location %q", test.http, created.Header.Get("Location"))
+		}
+		spec := s.send("GET", test.path+"/api/spec.json", nil)
+		if spec.StatusCode != 200 || !strings.Contains(string(spec.text), test.prefix+"/api/admin/v1/users") && test.prefix != "" && !strings.Contains(string(spec.text), test.prefix) {
+			t.Errorf("%s: the specification does not know the base", test.http)
+		}
+		if test.path != "" {
+			if outside := s.send("GET", "/api/admin/v1/users", nil); outside.StatusCode != 404 {
+				t.Errorf("%s: outside of the base: %d", test.http, outside.StatusCode)
+			}
+		}
+		discovery := s.send("GET", test.path+"/.well-known/openid-configuration", nil)
+		if strings.Contains(test.http, "public_base") {
+			if endpoint, _ := discovery.document["token_endpoint"].(string); endpoint != "https://reeve.example.com"+test.prefix+"/oauth2/token" {
+				t.Errorf("%s: token endpoint %q", test.http, endpoint)
+			}
+		}
+	}
+}
+
+func TestForwardedAddresses(t *testing.T) {
+	for _, test := range []struct{ trusted, forwarded, want string }{
+		{"[]", "203.0.113.9", "127.0.0.1"},
+		{"[192.0.2.1]", "203.0.113.9", "127.0.0.1"},
+		{"[127.0.0.0/8]", "203.0.113.9", "203.0.113.9"},
+		{"[127.0.0.1]", "198.51.100.7, 203.0.113.9", "203.0.113.9"}, // what stands before it, the client may have made up
+		{"[127.0.0.1, 203.0.113.0/24]", "198.51.100.7, 203.0.113.9", "198.51.100.7"},
+		{"[127.0.0.1]", "nonsense", "127.0.0.1"},
+	} {
+		s := start(t, sqliteURI(t), strings.Replace(everything, "http:", "http:\n  trusted_proxies: "+test.trusted, 1)+example)
+		a := s.send("POST", "/oauth2/token", "grant_type=client_credentials&scope=urn:mas:admin", "Content-Type: application/x-www-form-urlencoded",
+			"Authorization: Basic MDFKNDRSS1FZTTRHM1ROVkFOVE1URFlUWDY6cGhvbzhhaG5laXIzb2hZMmVpZ2g0eHV1Nk9vZGFld2k=", "X-Forwarded-For: "+test.forwarded)
+		if a.StatusCode != 200 {
+			t.Fatalf("%d %s", a.StatusCode, a.text)
+		}
+		session := s.get("sessions?page[last]=1&filter[client]=01J44RKQYM4G3TNVANTMTDYTX6")
+		if got := dig(session, "data", 0, "attributes", "last_active_ip"); got != test.want {
+			t.Errorf("trusting %s, forwarded for %s: %v, not %s", test.trusted, test.forwarded, got, test.want)
+		}
+	}
+}
+
+func TestConfigurationFindsMistakes(t *testing.T) {
+	for yaml, about := range map[string]string{
+		"htttp: {}": "htttp",
+		"http: {listeners: [{name: a, resources: [{name: admin}], binds: [{address: ':1'}]}]}": `"admin"`,
+		"http: {listeners: [{name: a, resources: []}]}":                                        "no binds",
+		"http: {listeners: [{name: a, binds: [{address: ':1', port: 3}]}]}":                    "either",
+		"http: {trusted_proxies: [here]}":                                                      "trusted_proxies",
+		"http: {public_base: reeve}":                                                           "public_base",
+		"http: {base_path: estate}":                                                            "base_path",
+		"policy: {data: {admin_clients: [nobody]}}":                                            "nobody",
+		"http: [": "yaml",
+	} {
+		path := filepath.Join(t.TempDir(), "reeve.yaml")
+		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readConfiguration(path, nil); err == nil || !strings.Contains(err.Error(), about) {
+			t.Errorf("%s: %v says nothing about %s", yaml, err, about)
+		}
+	}
+}

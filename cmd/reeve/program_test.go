@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/fixtures"
+	"reeve/resource"
+	"reeve/storage/storagetest"
+)
+
+var update = flag.Bool("update", false, "write the golden documents anew")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(m.Run())
+}
+
+// onBoth runs a test on SQLite and on a PostgreSQL server, each with an empty database.
+func onBoth(t *testing.T, test func(t *testing.T, uri string)) {
+	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db")) })
+	t.Run("postgres", func(t *testing.T) { test(t, storagetest.Postgres(t)) })
+}
+
+// The blocks clients and policy of the document's example.
+const example = `
+clients:
+  - client_id: 01J44RKQYM4G3TNVANTMTDYTX6
+    client_auth_method: client_secret_basic
+    client_secret: phoo8ahneir3ohY2eigh4xuu6Oodaewi
+policy:
+  data:
+    admin_clients:
+      - 01J44RKQYM4G3TNVANTMTDYTX6
+`
+
+// One listener on a free port with everything.
+const everything = `
+http:
+  listeners:
+    - name: web
+      resources: [{name: discovery}, {name: oauth}, {name: adminapi}, {name: userapi}, {name: health}, {name: prometheus}]
+      binds: [{address: "127.0.0.1:0"}]
+`
+
+// server is the program, serving in this process.
+type server struct {
+	*testing.T
+	app    *app
+	uri    string
+	bases  []string // where each bind listens
+	client *http.Client
+	user   string // who requests are sent as, by Basic
+}
+
+// start serves a configuration out of a database with the demo data, and stops with the test.
+func start(t *testing.T, uri, yaml string) *server {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "reeve.yaml")
+	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfiguration(path, []string{
+		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "REEVE_LOG__LEVEL=error",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	a, err := openCurrent(ctx, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fixtures.Demo(ctx, a.database, a.stores()); err != nil {
+		t.Fatal(err)
+	}
+	announced, done := make(chan string, 1), make(chan error, 1)
+	go func() { done <- a.serve(ctx, c, func(line string) { announced <- line }) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error("serve:", err)
+		}
+		a.close()
+	})
+	s := &server{T: t, app: a, uri: uri, client: &http.Client{Transport: &http.Transport{}}, user: fixtures.DemoAdministrator + ":" + fixtures.DemoPassword}
+	select {
+	case line := <-announced:
+		s.bases = regexp.MustCompile(`https?://[^ ]+`).FindAllString(line, -1)
+	case err := <-done:
+		done <- err
+		t.Fatal("serve ended:", err)
+	}
+	return s
+}
+
+// answer is an HTTP answer with its document.
+type answer struct {
+	*http.Response
+	text     []byte
+	document map[string]any
+}
+
+// send sends a request to the first bind. Headers are given as "Name: value"; a body that is no string is sent as
+// JSON.
+func (s *server) send(method, path string, body any, headers ...string) answer {
+	s.Helper()
+	var reader io.Reader
+	switch body := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(body)
+	default:
+		text, err := json.Marshal(body)
+		if err != nil {
+			s.Fatal(err)
+		}
+		reader = bytes.NewReader(text)
+	}
+	if !strings.Contains(path, "://") {
+		path = s.bases[0] + path
+	}
+	r, err := http.NewRequestWithContext(s.Context(), method, path, reader)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if name, password, ok := strings.Cut(s.user, ":"); ok {
+		r.SetBasicAuth(name, password)
+	}
+	if body != nil {
+		r.Header.Set("Content-Type", "application/vnd.api+json")
+	}
+	for _, header := range headers {
+		name, value, _ := strings.Cut(header, ": ")
+		if r.Header.Set(name, value); value == "" {
+			r.Header.Del(name)
+		}
+	}
+	response, err := s.client.Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer response.Body.Close()
+	a := answer{Response: response}
+	if a.text, err = io.ReadAll(response.Body); err != nil {
+		s.Fatal(err)
+	}
+	if len(a.text) > 0 && strings.Contains(response.Header.Get("Content-Type"), "json") {
+		if err := json.Unmarshal(a.text, &a.document); err != nil {
+			s.Fatalf("%s %s: %v in %s", method, path, err, a.text)
+		}
+	}
+	return a
+}
+
+// get reads a path below the API's base and wants 200.
+func (s *server) get(path string) map[string]any {
+	s.Helper()
+	a := s.send("GET", "/api/admin/v1/"+path, nil)
+	if a.StatusCode != http.StatusOK {
+		s.Fatalf("GET %s: %d %s", path, a.StatusCode, a.text)
+	}
+	return a.document
+}
+
+// do sends a write to a path below the API's base and wants a status.
+func (s *server) do(status int, method, path string, body any) map[string]any {
+	s.Helper()
+	a := s.send(method, "/api/admin/v1/"+path, body)
+	if a.StatusCode != status {
+		s.Fatalf("%s %s: %d, not %d: %s", method, path, a.StatusCode, status, a.text)
+	}
+	return a.document
+}
+
+// dig walks into a document: names of members, and indexes of arrays.
+func dig(document any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			object, _ := document.(map[string]any)
+			document = object[step]
+		case int:
+			array, _ := document.([]any)
+			if step >= len(array) {
+				return nil
+			}
+			document = array[step]
+		}
+	}
+	return document
+}
+
+// resourceDocument is the document that creates a resource, or with an id changes it.
+func resourceDocument(typ, id string, attributes map[string]any, relationships map[string]any) map[string]any {
+	data := map[string]any{"type": typ, "attributes": attributes}
+	if id != "" {
+		data["id"] = id
+	}
+	if relationships != nil {
+		data["relationships"] = relationships
+	}
+	return map[string]any{"data": data}
+}
+
+func toOne(typ, id string) map[string]any {
+	return map[string]any{"data": map[string]any{"type": typ, "id": id}}
+}
+
+func idOf(document map[string]any) string { return fmt.Sprint(dig(document, "data", "id")) }
+
+// count asks the database itself, by the way of a hand in psql.
+func (s *server) count(query string) (n int) {
+	s.Helper()
+	driver, source := "postgres", s.uri
+	if path, ok := strings.CutPrefix(s.uri, "sqlite://"); ok {
+		driver, source = "sqlite", path
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRowContext(s.Context(), query).Scan(&n); err != nil {
+		s.Fatal(err)
+	}
+	return n
+}
+
+// asSystem runs an action on a user past HTTP, as the command line does, and returns the status it came to.
+func (s *server) asSystem(action, id string, arguments map[string]any) int {
+	_, err := s.app.engine.Do(s.Context(), resource.Operation{
+		Verb: action, Type: "user", ID: ulid.MustParse(id), Principal: auth.System, Body: resource.Body{Attributes: arguments}})
+	if err == nil {
+		return http.StatusOK
+	}
+	return resource.AllErrors(err).Status()
+}
+
+// indent lays a JSON text out for reading.
+func indent(t *testing.T, text []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, text, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return append(b.Bytes(), '\n')
+}
