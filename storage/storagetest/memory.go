@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -195,11 +196,11 @@ func (m *Memory[T]) taken(rows ...*T) (problems resource.Errors) {
 // key is the values of members as a text, empty if one is null: nulls are not the same.
 func (m *Memory[T]) key(row *T, names []string) (key string) {
 	for _, name := range names {
-		v := value(&m.schema, row, name)
-		if v == nil {
+		text, ok := argument(value(&m.schema, row, name))
+		if !ok {
 			return ""
 		}
-		key += fmt.Sprintf("%q", argument(v)[0])
+		key += strconv.Quote(text)
 	}
 	return key
 }

@@ -528,7 +528,7 @@ func (s *suite[T]) windows(t *testing.T) {
 	}
 }
 
-// selective are no condition, one that no row meets, and one that some rows meet.
+// selective are no condition, one that no row meets, and two that some rows meet.
 func (s *suite[T]) selective(w *world[T], rows []*T) []named {
 	var none, some []named
 	for _, all := range s.conditions(rows) {
@@ -543,7 +543,7 @@ func (s *suite[T]) selective(w *world[T], rows []*T) []named {
 			}
 		}
 	}
-	return slices.Concat([]named{{"everything", nil}}, thin(none, 1), thin(some, 1))
+	return slices.Concat([]named{{"everything", nil}}, thin(none, 1), thin(some, 2))
 }
 
 // model: whatever is written in whatever order, the store and the oracle agree.

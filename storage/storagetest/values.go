@@ -20,7 +20,7 @@ var extremes = map[resource.Kind][]any{
 	resource.String: {
 		"", " ", "a", "A", "Z", "a ", "ab", "a%b_c", "%", "_", `\`, `\%`, "'", `"`, "''; --", "?", "$1", ":a", "\t\r\n\x01\x7f",
 		"é", "e\u0301", "ß", "SS", "İstanbul", "ıI", "Σίσυφος", "ſK", "😀", "👩‍👩‍👧", "a😀b", "\uffff", "\U0010ffff",
-		"\U0010ffff\U0010ffff", "\ud7ff", "\u07ff", "z\u07ff", "\ufeff", "null", "0", "1e3", "2024-01-01",
+		"\U0010ffff\U0010ffff", "\ud7ff", "\u07ff", "z\u07ff", "\ufeff", "\ue000", "null", "0", "1e3", "2024-01-01",
 		strings.Repeat("x", 255), strings.Repeat("😀", 255),
 	},
 	resource.Bool: {false, true},
@@ -102,67 +102,71 @@ func (s *suite[T]) conditions(rows []*T) (byFilter [][]named) {
 	return byFilter
 }
 
-// mostArguments is how many arguments of a kind filters are tried with: texts go wrong in more ways.
-func mostArguments(kind resource.Kind) int {
-	if kind == resource.String {
-		return 40
-	}
-	return 12
-}
-
-// arguments are texts of filter arguments by kind.
+// arguments are texts of filter arguments by kind: all extremes, some values of the rows, and parts of both.
 func (s *suite[T]) arguments(rows []*T) map[resource.Kind][]string {
-	texts := map[resource.Kind][]string{}
-	add := func(v any) {
-		kind := resource.KindOf(v)
-		for _, text := range argument(v) {
-			if !slices.Contains(texts[kind], text) {
+	const mostOthers = 10
+	texts, others := map[resource.Kind][]string{}, map[resource.Kind][]string{}
+	for kind, values := range extremes {
+		for _, v := range values {
+			if text, ok := argument(v); ok {
 				texts[kind] = append(texts[kind], text)
+				others[kind] = append(others[kind], parts(v)...)
 			}
 		}
 	}
-	for _, kind := range []resource.Kind{resource.String, resource.Bool, resource.Int, resource.Float, resource.Time, resource.ID} {
-		for _, v := range extremes[kind] {
-			add(v)
+	other := func(v any) {
+		if text, ok := argument(v); ok {
+			kind := resource.KindOf(v)
+			others[kind] = append(append(others[kind], text), parts(v)...)
 		}
 	}
 	for _, row := range rows {
-		add(*s.schema.ID(row))
+		other(s.id(row))
 		for i := range s.schema.Attributes {
 			if a := &s.schema.Attributes[i]; a.Stored {
-				add(a.Value(row))
+				other(a.Value(row))
 			}
 		}
 		for i := range s.schema.References {
 			if r := &s.schema.References[i]; !r.Many {
-				add(r.Value(row))
+				other(r.Value(row))
 			}
 		}
 	}
-	for kind, all := range texts {
-		texts[kind] = thin(all, mostArguments(kind))
+	for kind, more := range others {
+		slices.Sort(more)
+		texts[kind] = append(texts[kind], thin(slices.Compact(more), mostOthers)...)
 	}
 	return texts
 }
 
-// argument is a plain value as the text of an argument, and some parts of it.
-func argument(plain any) []string {
+// argument is a plain value as the text of a filter's argument, if it has one.
+func argument(plain any) (text string, ok bool) {
 	switch v := plain.(type) {
 	case string:
-		runes := []rune(v)
-		return []string{v, string(runes[:len(runes)/2]), string(runes[len(runes)/2:]), strings.ToUpper(v), strings.ToLower(v)}
+		return v, true
 	case bool:
-		return []string{strconv.FormatBool(v)}
+		return strconv.FormatBool(v), true
 	case int64:
-		return []string{strconv.FormatInt(v, 10)}
+		return strconv.FormatInt(v, 10), true
 	case float64:
-		return []string{strconv.FormatFloat(v, 'g', -1, 64)}
+		return strconv.FormatFloat(v, 'g', -1, 64), true
 	case time.Time:
-		return []string{string(resource.AppendTime(nil, v))}
+		return string(resource.AppendTime(nil, v)), true
 	case ulid.ULID:
-		return []string{v.String()}
+		return v.String(), true
 	}
-	return nil // no filter takes it
+	return "", false
+}
+
+// parts are texts that are in a text, or close to it.
+func parts(plain any) []string {
+	text, ok := plain.(string)
+	if !ok {
+		return nil
+	}
+	runes := []rune(text)
+	return []string{string(runes[:len(runes)/2]), string(runes[len(runes)/2:]), strings.ToUpper(text), strings.ToLower(text)}
 }
 
 // thin is at most n of the items, evenly from all of them.
