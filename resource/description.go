@@ -72,6 +72,13 @@ func (d *Description) Action(name string) *ActionDescription {
 	return nil
 }
 
+// Bulk reports whether an action can be asked of all resources that meet a filter at once. One that must be told
+// something, as a password, cannot: what is meant for one resource would be done to all.
+func (d *Description) Bulk(a *ActionDescription) bool {
+	return !a.Collection && d.Serves(List) && len(d.Filters) > 0 &&
+		!slices.ContainsFunc(a.Arguments, func(arg AttributeDescription) bool { return arg.Required })
+}
+
 // Reference finds a reference by name, nil if there is none.
 func (d *Description) Reference(name string) *ReferenceDescription {
 	for i := range d.References {

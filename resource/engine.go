@@ -173,7 +173,7 @@ func (tx *Tx) plan(op Operation, authorize bool) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	if action := about.Action(op.Verb); action != nil && !action.Collection && op.ID == (ulid.ULID{}) && op.Key == nil && len(op.Filters) > 0 {
+	if action := about.Action(op.Verb); action != nil && about.Bulk(action) && op.ID == (ulid.ULID{}) && op.Key == nil && len(op.Filters) > 0 {
 		where, err := about.Where(op.Filters)
 		return step{op, false, func(tx *Tx) (Result, error) { return tx.each(op, t, where, run) }}, err
 	}

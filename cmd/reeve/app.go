@@ -48,6 +48,8 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 		return nil, fmt.Errorf("configuration: log.level: %w", err)
 	}
 	a.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	// Libraries that log by themselves are heard only when something is wrong.
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: max(level, slog.LevelWarn)})))
 	dialects := map[string]storage.Dialect{
 		"sqlite": sqlite.Dialect{}, "postgres": postgres.Dialect{}, "postgresql": postgres.Dialect{},
 	}

@@ -107,7 +107,7 @@ func TestEnding(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything)
 		ids := map[string]string{}
-		for _, name := range []string{"grace", "hedy"} {
+		for _, name := range []string{"hedy", "ivan"} {
 			ids[name] = idOf(s.get("users/by-username/" + name))
 			s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": name, "scopes": []string{"urn:reeve:user:read"}},
 				map[string]any{"user": toOne("user", ids[name])}))
@@ -115,18 +115,18 @@ func TestEnding(t *testing.T) {
 				t.Fatalf("%s has no sessions", name)
 			}
 		}
-		s.do(200, "POST", "users/"+ids["grace"]+"/deactivate", nil)
+		s.do(200, "POST", "users/"+ids["hedy"]+"/deactivate", nil)
 		for _, list := range []string{"sessions?filter[status]=active&filter[user]=", "tokens?filter[status]=active&filter[user]="} {
-			if n := len(idsOf(s.get(list + ids["grace"]))); n != 0 {
+			if n := len(idsOf(s.get(list + ids["hedy"]))); n != 0 {
 				t.Errorf("deactivated, with %d of %s", n, list)
 			}
 		}
 		if n := s.count("SELECT count(*) FROM events WHERE cause_id IS NOT NULL AND verb IN ('finish', 'revoke')"); n < 2 {
 			t.Errorf("%d events name the deactivation as their cause", n)
 		}
-		s.do(204, "DELETE", "users/"+ids["hedy"], nil)
+		s.do(204, "DELETE", "users/"+ids["ivan"], nil)
 		for _, list := range []string{"sessions?filter[user]=", "tokens?filter[user]="} {
-			if n := len(idsOf(s.get(list + ids["hedy"]))); n != 0 {
+			if n := len(idsOf(s.get(list + ids["ivan"]))); n != 0 {
 				t.Errorf("deleted, with %d of %s", n, list)
 			}
 		}

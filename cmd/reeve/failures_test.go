@@ -54,7 +54,7 @@ func TestFailures(t *testing.T) {
 			{"filter time", "GET", "users?filter[created_at][after]=yesterday", nil, nil, 400, []string{"invalid_parameter filter[created_at][after]"}},
 			{"filter NUL", "GET", "users?filter[search]=a%00", nil, nil, 400, []string{"invalid_parameter filter[search]"}},
 			{"filter UTF-8", "GET", "users?filter[search]=a%ff", nil, nil, 400, []string{"invalid_parameter filter[search]"}},
-			{"first and last", "GET", "users?page[first]=1&page[last]=1", nil, nil, 400, []string{"invalid_parameter page[last]"}},
+			{"first and last", "GET", "users?page[first]=1&page[last]=1", nil, nil, 400, []string{"invalid_parameter page[first]", "invalid_parameter page[last]"}},
 			{"page of 0", "GET", "users?page[first]=0", nil, nil, 400, []string{"invalid_parameter page[first]"}},
 			{"page of -1", "GET", "users?page[first]=-1", nil, nil, 400, []string{"invalid_parameter page[first]"}},
 			{"page of x", "GET", "users?page[last]=x", nil, nil, 400, []string{"invalid_parameter page[last]"}},

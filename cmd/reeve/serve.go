@@ -100,7 +100,9 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
 		serveAdminAPI: func(r *mux.Router) {
 			r.PathPrefix(httpapi.Base).Handler(api)
 			r.Path(openapi.SpecPath).Handler(openapi.Handler(a.engine.Registry(), info))
-			r.PathPrefix(openapi.UIPath).Handler(openapi.UI(info))
+			page := openapi.UI(info)
+			r.Path(strings.TrimSuffix(openapi.UIPath, "/")).Handler(page) // it redirects
+			r.PathPrefix(openapi.UIPath).Handler(page)
 		},
 		serveOAuth: func(r *mux.Router) {
 			for _, path := range oauth.Paths {

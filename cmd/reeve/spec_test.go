@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/oklog/ulid/v2"
+
 	"reeve/resource/openapi"
 	"reeve/resource/openapi/openapitest"
 )
@@ -19,6 +21,7 @@ func TestSpecIsTrue(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything+example)
 		doc := openapi.Document(s.app.engine.Registry().Descriptions(), specInfo)
+		email := func(n int) map[string]any { return map[string]any{"email": fmt.Sprintf("changed-%d@example.com", n)} }
 		err := openapitest.Check(doc, openapitest.Server{
 			Do: func(r *http.Request) *http.Response {
 				r = r.Clone(t.Context())
@@ -32,7 +35,12 @@ func TestSpecIsTrue(t *testing.T) {
 				}
 				return response
 			},
+			Make: map[string]func() (string, error){"session": func() (string, error) {
+				id, err := s.app.newSession(t.Context(), ulid.ULID{}, ulid.MustParse(quentin))
+				return id.String(), err
+			}},
 			Members: map[string]func(int) map[string]any{
+				"updateUser": email, "updateUserByUsername": email,
 				"createUser": func(n int) map[string]any {
 					return map[string]any{"username": fmt.Sprint("made-", n), "email": fmt.Sprintf("made-%d@example.com", n)}
 				},

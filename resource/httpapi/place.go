@@ -128,7 +128,7 @@ func (p *place) act(name string, onType bool) bool {
 		return false
 	case onType && !p.action.Collection:
 		p.kind = selection
-		return p.about.Serves(resource.List)
+		return p.about.Bulk(p.action)
 	}
 	p.kind = action
 	return p.about.Singleton || p.action.Collection == onType

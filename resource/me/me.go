@@ -26,7 +26,7 @@ var Schema = resource.Schema[Me]{
 	Attributes: []resource.Attribute[Me]{
 		resource.Attr("name", func(m *Me) *string { return &m.Name }).ReadOnly(),
 		resource.Attr("permissions", func(m *Me) *[]string { return &m.Permissions }).ReadOnly().
-			Doc("As <type>:<verb>, where * stands for every type or every verb."),
+			Doc("As `<type>:<verb>`, where `*` stands for every type or every verb."),
 	},
 	References: []resource.Reference[Me]{
 		resource.ToAny("principal", func(m *Me) *resource.Identifier { return &m.Principal }).Doc("The user or client who asks."),

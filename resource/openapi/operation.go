@@ -101,7 +101,7 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 		switch {
 		case a.Collection:
 			b.add(d, c)
-		case d.Serves(resource.List) && len(d.Filters) > 0:
+		case d.Bulk(a):
 			c.doc = strings.TrimSpace(a.Doc + " Done to every resource that meets the filters; one must be given.")
 			c.parameters, c.status = filters(d), http.StatusOK
 			c.answer = meta(closed(openapi3.Schemas{"affected": integer(0)}, "affected"))

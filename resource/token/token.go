@@ -38,7 +38,7 @@ var Schema = resource.Schema[Token]{
 	Attributes: []resource.Attribute[Token]{
 		resource.Attr("name", func(t *Token) *string { return &t.Name }).Required().Example("nightly report"),
 		resource.Attr("scopes", func(t *Token) *[]string { return &t.Scopes }, validScopes).Required().Fixed().
-			Example([]string{"urn:reeve:user:read"}).Doc("urn:mas:admin for everything, urn:reeve:<type>:<verb> for less."),
+			Example([]string{"urn:reeve:user:read"}).Doc("`urn:mas:admin` for everything, `urn:reeve:<type>:<verb>` for less."),
 		resource.Attr("created_at", func(t *Token) *time.Time { return &t.CreatedAt }).Created(),
 		resource.Attr("last_used_at", func(t *Token) *time.Time { return &t.LastUsedAt }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("expires_at", func(t *Token) *time.Time { return &t.ExpiresAt }).Nullable().Fixed().Filter(resource.Greater, resource.Less),

@@ -56,7 +56,7 @@ var Schema = resource.Schema[User]{
 		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }).Nullable().Fixed().
 			Doc("The address from which the account was registered."),
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
-		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Fixed().MaxLength(1024),
+		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Fixed().MaxLength(1024).Example("correct horse battery"),
 		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }).Nullable().Hidden(),
 	},
 	Filters: []resource.Filter{
@@ -140,7 +140,7 @@ type newPassword struct {
 }
 
 var passwordArguments = []resource.Attribute[newPassword]{
-	resource.Input("password", func(p *newPassword) *string { return &p.hash }, auth.HashPassword).Required().MaxLength(1024),
+	resource.Input("password", func(p *newPassword) *string { return &p.hash }, auth.HashPassword).Required().MaxLength(1024).Example("correct horse battery"),
 	resource.Attr("finish_sessions", func(p *newPassword) *bool { return &p.finishSessions }).Default(true),
 }
 
