@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -297,23 +298,44 @@ func (tx *Tx) find(op Operation, t served) (ulid.ULID, error) {
 // but cannot say which member named what is missing.
 func (tx *Tx) exist(references []ReferenceDescription, relationships map[string][]Identifier) error {
 	var problems Errors
-	for _, name := range sorted(relationships) {
-		for _, target := range relationships[name] {
-			t := tx.types[target.Type]
-			if t == nil {
-				problems = append(problems, Errorf(NotFound, "there is no type %q", target.Type).At("relationships", name))
-				continue
-			}
-			_, err := t.get(tx, tx.View(), target.ID)
-			switch {
-			case Is(err, NotFound):
-				problems = append(problems, Errorf(NotFound, "there is no %s %s", target.Type, target.ID).At("relationships", name))
-			case err != nil:
-				return err
-			}
+	for _, r := range references {
+		if len(relationships[r.Name]) == 0 {
+			continue
+		}
+		missing, err := tx.missing(r.Type, relationships[r.Name])
+		if err != nil {
+			return err
+		}
+		for _, target := range missing {
+			problems = append(problems, Errorf(NotFound, "there is no %s %s", target.Type, target.ID).At("relationships", r.Name))
 		}
 	}
 	return problems.orNil()
+}
+
+// missing are those of the targets, all of one type, that are not there.
+func (tx *Tx) missing(typ string, targets []Identifier) ([]Identifier, error) {
+	t := tx.types[typ]
+	if t == nil {
+		return targets, nil // its module is not loaded
+	}
+	there := map[ulid.ULID]bool{}
+	for some := range slices.Chunk(targets, pagination.MaxSize) {
+		var any Any
+		for _, target := range some {
+			any = append(any, Equal("id", target.ID))
+		}
+		found, err := t.list(tx, tx.View(), Query{
+			Where: any, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Now: tx.Now,
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range found.Resources.Len() {
+			there[found.Resources.ID(i)] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(targets), func(target Identifier) bool { return there[target.ID] }), nil
 }
 
 // allow says whether the principal may do the operation. No type knows of it.

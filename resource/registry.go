@@ -40,8 +40,8 @@ func (r *Registry) Register(declarations ...Declaration) error {
 	}
 	for _, t := range types {
 		for _, reference := range t.description().References {
-			if reference.Type != "" && types[reference.Type] == nil {
-				found = append(found, fmt.Errorf("resource: type %q: reference %q names the unregistered type %q",
+			if target := types[reference.Type]; reference.Type != "" && (target == nil || !target.description().Serves(List)) {
+				found = append(found, fmt.Errorf("resource: type %q: reference %q names the type %q, which is not registered or has no list",
 					t.description().Name, reference.Name, reference.Type))
 			}
 		}
