@@ -94,6 +94,7 @@ func plainToy(i int, box ulid.ULID) *storagetest.Toy {
 }
 
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	storagetest.Run(t, storagetest.Toys, storagetest.NewMemory(storagetest.Toys), storagetest.NewToy(storagetest.NewBox(0).ID))
 }
 
@@ -142,7 +143,8 @@ func linkage(rt *rapid.T, db database, home ulid.ULID) {
 		{db.toys.Linkage("friends"), toys.Linkage("friends"), toyIDs},
 	}
 	drawID := func(rt *rapid.T, ids []ulid.ULID) ulid.ULID { return rapid.SampledFrom(ids).Draw(rt, "id") }
-	write := func(method func(resource.Linkage) func(context.Context, ulid.ULID, ...ulid.ULID) (int, error)) func(*rapid.T) {
+	type method = func(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (int, error)
+	write := func(method func(resource.Linkage) method) func(*rapid.T) {
 		return func(rt *rapid.T) {
 			r := rapid.SampledFrom(relations).Draw(rt, "relation")
 			from := drawID(rt, toyIDs)
@@ -156,9 +158,9 @@ func linkage(rt *rapid.T, db database, home ulid.ULID) {
 		}
 	}
 	rt.Repeat(map[string]func(*rapid.T){
-		"add":     write(func(l resource.Linkage) func(context.Context, ulid.ULID, ...ulid.ULID) (int, error) { return l.Add }),
-		"remove":  write(func(l resource.Linkage) func(context.Context, ulid.ULID, ...ulid.ULID) (int, error) { return l.Remove }),
-		"replace": write(func(l resource.Linkage) func(context.Context, ulid.ULID, ...ulid.ULID) (int, error) { return l.Replace }),
+		"add":     write(func(l resource.Linkage) method { return l.Add }),
+		"remove":  write(func(l resource.Linkage) method { return l.Remove }),
+		"replace": write(func(l resource.Linkage) method { return l.Replace }),
 		"delete": func(rt *rapid.T) {
 			if rapid.Bool().Draw(rt, "toy") {
 				id := drawID(rt, toyIDs)
@@ -281,7 +283,8 @@ func TestDeletionOfCycle(t *testing.T) {
 		home := db.box(t, 0)
 		one := db.toy(t, 0, home, func(toy *storagetest.Toy) { toy.Parent = toy.ID })
 		two := db.toy(t, 1, home, func(toy *storagetest.Toy) { toy.Parent = one })
-		if _, err := db.toys.Update(t.Context(), one, func(toy *storagetest.Toy) error { toy.Parent = two; return nil }); err != nil {
+		_, err := db.toys.Update(t.Context(), one, func(toy *storagetest.Toy) error { toy.Parent = two; return nil })
+		if err != nil {
 			t.Fatal(err)
 		}
 		db.left(t, one, two)

@@ -18,7 +18,8 @@ import (
 // extremes are plain values on which stores have differed, or might.
 var extremes = map[resource.Kind][]any{
 	resource.String: {
-		"", " ", "a", "A", "Z", "a ", "ab", "a%b_c", "%", "_", `\`, `\%`, "'", `"`, "''; --", "?", "$1", ":a", "\t\r\n\x01\x7f",
+		"", " ", "a", "A", "Z", "a ", "ab", "a%b_c", "%", "_", `\`, `\%`, "'", `"`, "''; --", "?", "$1",
+		":a", "\t\r\n\x01\x7f",
 		"é", "e\u0301", "ß", "SS", "İstanbul", "ıI", "Σίσυφος", "ſK", "😀", "👩‍👩‍👧", "a😀b", "\uffff", "\U0010ffff",
 		"\U0010ffff\U0010ffff", "\ud7ff", "\u07ff", "z\u07ff", "\ufeff", "\ue000", "null", "0", "1e3", "2024-01-01",
 		strings.Repeat("x", 255), strings.Repeat("😀", 255),
@@ -46,8 +47,8 @@ var extremes = map[resource.Kind][]any{
 		[]string{}, []string{""}, []string{"a", "b"}, []string{"b", "a"}, []string{`{"\`, "😀,", "null", "a\nb"},
 	},
 	resource.JSON: {
-		json.RawMessage(`{}`), json.RawMessage(`[]`), json.RawMessage(`""`), json.RawMessage(`"😀\"\\"`), json.RawMessage(`false`),
-		json.RawMessage(`12345678901234567890`), json.RawMessage(`{"b":{"c":[1,-2.5,null,true]},"a":"%_"}`),
+		json.RawMessage(`{}`), json.RawMessage(`[]`), json.RawMessage(`""`), json.RawMessage(`"😀\"\\"`),
+		json.RawMessage(`false`), json.RawMessage(`12345678901234567890`), json.RawMessage(`{"b":{"c":[1,-2.5,null,true]},"a":"%_"}`),
 	},
 }
 
