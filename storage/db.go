@@ -68,6 +68,16 @@ func (db *DB) Close() error {
 // Ping asks the database whether it is there. Its error is Unavailable.
 func (db *DB) Ping(ctx context.Context) error { return db.failed(db.pools.Write.PingContext(ctx)) }
 
+// Analyze tells the planner what the tables hold. Databases do so by themselves after a while; whoever loads many
+// rows at once need not wait for it.
+func (db *DB) Analyze(ctx context.Context) error {
+	if db.traits.Analyze == "" {
+		return nil
+	}
+	_, err := db.pools.Write.ExecContext(ctx, db.traits.Analyze)
+	return db.failed(err)
+}
+
 // transaction is a transaction that a context holds.
 type transaction struct {
 	*sqlx.Tx

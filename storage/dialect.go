@@ -49,6 +49,7 @@ type Traits struct {
 	Lock              string // takes the lock of its one parameter, a number, for the transaction; empty if there is one writer
 	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
 	MaxParameters     int    // of one statement
+	Analyze           string // gathers what the planner knows of the tables; empty if plans do not depend on it
 
 	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:
 	// a format for the name of the events' table that gives positions to the committed events without one.

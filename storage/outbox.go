@@ -84,20 +84,20 @@ func (o *Outbox) Run(ctx context.Context) error {
 		if err := o.lead(ctx); err != nil && ctx.Err() == nil {
 			o.options.Log.WarnContext(ctx, "storage: events get no positions just now", "error", err)
 		}
-		if !o.pause(ctx) {
+		if !pause(ctx, nil) {
 			return nil
 		}
 	}
 }
 
-// pause waits until something is recorded or the interval is over. It reports false when the context has ended.
-func (o *Outbox) pause(ctx context.Context) bool {
+// pause waits until it is woken or the interval is over. It reports false when the context has ended.
+func pause(ctx context.Context, wake <-chan struct{}) bool {
 	timer := time.NewTimer(stampInterval)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 		return false
-	case <-o.wake:
+	case <-wake:
 	case <-timer.C:
 	}
 	return ctx.Err() == nil
@@ -130,7 +130,7 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 		if err != nil {
 			return o.failed(err)
 		}
-		if n == 0 && !o.pause(ctx) {
+		if n == 0 && !pause(ctx, o.wake) {
 			return nil
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"io"
+	"net"
 )
 
 // maxStatements is how many statements a connection keeps prepared.
@@ -13,6 +15,9 @@ const maxStatements = 256
 // Prepared makes connections which keep their statements prepared, the least recently used ones last, so that
 // whatever is asked through database/sql is parsed once. Stale reports that a prepared statement no longer fits
 // its tables: then it is prepared once more. It may be nil.
+//
+// A connection that turns out to be dead before it did anything, or at a query outside of a transaction, which
+// only reads, is reported as driver.ErrBadConn: then database/sql takes another one.
 func Prepared(c driver.Connector, stale func(error) bool) driver.Connector {
 	return preparing{c, stale}
 }
@@ -50,6 +55,49 @@ type preparedConn struct {
 	stale  func(error) bool
 	order  *list.List // of *statement, the most recently used first
 	byText map[string]*list.Element
+	inTx   bool
+}
+
+// lost turns the errors of a connection that is gone into the one that has database/sql take another.
+func lost(err error) error {
+	var network *net.OpError
+	if errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return driver.ErrBadConn
+	}
+	return err
+}
+
+func (c *preparedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
+	tx, err := c.conn.BeginTx(ctx, options)
+	if err != nil {
+		return nil, lost(err)
+	}
+	c.inTx = true
+	return preparedTx{tx, c}, nil
+}
+
+// Close closes the connection. One that is gone is closed.
+func (c *preparedConn) Close() error {
+	if err := c.conn.Close(); lost(err) != driver.ErrBadConn {
+		return err
+	}
+	return nil
+}
+
+// preparedTx tells its connection when it ends.
+type preparedTx struct {
+	driver.Tx
+	conn *preparedConn
+}
+
+func (tx preparedTx) Commit() error {
+	tx.conn.inTx = false
+	return tx.Tx.Commit()
+}
+
+func (tx preparedTx) Rollback() error {
+	tx.conn.inTx = false
+	return tx.Tx.Rollback()
 }
 
 // statement is a prepared statement. Whoever is done with it closes it, which keeps it.
@@ -71,7 +119,7 @@ func (c *preparedConn) PrepareContext(ctx context.Context, text string) (driver.
 	}
 	stmt, err := c.conn.PrepareContext(ctx, text)
 	if err != nil {
-		return nil, err
+		return nil, lost(err)
 	}
 	s := &statement{Stmt: stmt, conn: c, text: text, inUse: true}
 	if c.byText[text] == nil { // else it is asked again while its rows are open
@@ -125,7 +173,10 @@ func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (
 func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 	if s.renew(ctx, err) {
-		return s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+		rows, err = s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
+	}
+	if !s.conn.inTx {
+		err = lost(err)
 	}
 	return rows, err
 }

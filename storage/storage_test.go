@@ -495,10 +495,12 @@ func TestSecrets(t *testing.T) {
 // The rows of rare states are found by an index of their own, and no list is sorted.
 func TestPlans(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
-		table := table(t, s, accounts())
+		db := s.open(t)
+		table := declare(t, db, accounts())
+		migrate(t, db)
 		fill(t, table, 20_000)
-		if _, ok := s.dialect.(postgres.Dialect); ok {
-			s.do(t, "ANALYZE")
+		if err := db.Analyze(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 		after := newAccount(77).ID
 		for name, index := range map[string]string{
@@ -743,6 +745,90 @@ func TestUnavailable(t *testing.T) {
 		} {
 			if _, err := storage.Open(t.Context(), dialect, url, storage.Options{}); !resource.Is(err, resource.Unavailable) {
 				t.Errorf("%s: %v", url, err)
+			}
+		}
+	})
+}
+
+// cut ends all connections to the database, but the one that asks for it.
+func (s *server) cut(t *testing.T) {
+	t.Helper()
+	s.do(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+}
+
+// A connection that is cut makes its transaction unavailable, commit included, and harms nothing that follows.
+func TestConnectionCut(t *testing.T) {
+	s := server{dialect: postgres.Dialect{}, url: storagetest.Postgres(t)}
+	pools, err := s.dialect.Open(s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pools.Write.Close()
+	s.hands = pools.Write
+	db := s.open(t)
+	table := declare(t, db, accounts())
+	migrate(t, db)
+	err = db.Transact(t.Context(), func(ctx context.Context) error {
+		if err := table.Create(ctx, newAccount(0)); err != nil {
+			return err
+		}
+		s.cut(t)
+		return nil
+	})
+	if !resource.Is(err, resource.Unavailable) {
+		t.Errorf("the commit: %v", err)
+	}
+	err = db.Transact(t.Context(), func(ctx context.Context) error {
+		s.cut(t)
+		return table.Create(ctx, newAccount(0))
+	})
+	if !resource.Is(err, resource.Unavailable) {
+		t.Errorf("the write: %v", err)
+	}
+	if err := table.Create(t.Context(), newAccount(0)); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+	rightTotals(t, table)
+}
+
+// Who gives the positions may be cut off: then somebody else does, or the same one again.
+func TestOutboxConnectionCut(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		db := s.open(t)
+		outbox, err := storage.NewOutbox(db, event.Schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		migrate(t, db)
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		defer running.Wait()
+		defer stop()
+		running.Go(func() {
+			if err := outbox.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		for want := int64(1); want <= 2; want++ {
+			e := &resource.Event{ID: ulid.Make(), Verb: "act"}
+			err := outbox.Transact(ctx, func(ctx context.Context) error { return outbox.Record(ctx, e) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+				stored, err := outbox.Events().Get(ctx, e.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if stored.Position == want {
+					break
+				}
+				if time.Since(begun) > 20*time.Second {
+					t.Fatalf("the position is %d, want %d", stored.Position, want)
+				}
+			}
+			if _, ok := s.dialect.(postgres.Dialect); ok {
+				s.cut(t)
 			}
 		}
 	})

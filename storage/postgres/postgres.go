@@ -42,8 +42,9 @@ const (
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, Position: "strpos", ForUpdate: " FOR UPDATE", MaxParameters: 65535,
-		Lock:  "SELECT pg_advisory_xact_lock($1)",
-		Elect: "SELECT pg_try_advisory_lock($1)",
+		Analyze: "ANALYZE",
+		Lock:    "SELECT pg_advisory_xact_lock($1)",
+		Elect:   "SELECT pg_try_advisory_lock($1)",
 		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL)
 			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n FROM unstamped AS u WHERE e.id = u.id`,
 	}
