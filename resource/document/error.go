@@ -35,7 +35,8 @@ func AppendErrors(dst []byte, request string, errs resource.Errors) []byte {
 	for _, err := range errs {
 		about := resource.Codes[err.Code]
 		object := Error{ErrorObject: jsonapi.ErrorObject{
-			ID: request, Status: strconv.Itoa(about.Status), Code: string(err.Code), Title: about.Title, Detail: err.Detail,
+			ID: request, Status: strconv.Itoa(about.Status), Code: string(err.Code),
+			Title: about.Title, Detail: err.Detail,
 		}}
 		if source := (Source{err.Pointer, err.Parameter, err.Header}); source != (Source{}) {
 			object.Source = &source

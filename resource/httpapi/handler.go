@@ -199,7 +199,8 @@ func (h *handler) fail(dst []byte, r *http.Request, id string, a answer, err err
 		// The client has gone or the server stops: no fault of the server's.
 		failures = resource.Errors{{Code: resource.Unavailable}}
 	case resource.Is(err, resource.Internal):
-		h.log.LogAttrs(r.Context(), slog.LevelError, "request failed", slog.String("request", id), slog.Any("error", err))
+		h.log.LogAttrs(r.Context(), slog.LevelError, "request failed",
+			slog.String("request", id), slog.Any("error", err))
 		failures = resource.Errors{{Code: resource.Internal}}
 	}
 	a.status = failures.Status()

@@ -52,7 +52,8 @@ func negotiate(accept []string) (string, error) {
 }
 
 func notAcceptable() error {
-	err := resource.Errorf(resource.NotAcceptable, "%s and %s are served, without parameters", document.MediaType, plainJSON)
+	err := resource.Errorf(resource.NotAcceptable, "%s and %s are served, without parameters",
+		document.MediaType, plainJSON)
 	err.Header = "Accept"
 	return err
 }
@@ -81,7 +82,8 @@ func (r mediaRange) specificity() int {
 func quality(ranges []mediaRange, media string) mediaRange {
 	var best mediaRange
 	for _, r := range ranges {
-		if (r.media == media || r.media == "application/*" || r.media == "*/*") && r.specificity() > best.specificity() {
+		holds := r.media == media || r.media == "application/*" || r.media == "*/*"
+		if holds && r.specificity() > best.specificity() {
 			best = r
 		}
 	}
@@ -148,8 +150,8 @@ func checkContentType(header string) error {
 	case media == plainJSON && (!hasCharset || strings.EqualFold(charset, "utf-8")):
 		return nil
 	}
-	unsupported := resource.Errorf(resource.UnsupportedMediaType, "a body must be %s without parameters, or %s in UTF-8",
-		document.MediaType, plainJSON)
+	unsupported := resource.Errorf(resource.UnsupportedMediaType,
+		"a body must be %s without parameters, or %s in UTF-8", document.MediaType, plainJSON)
 	unsupported.Header = "Content-Type"
 	return unsupported
 }

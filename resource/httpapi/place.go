@@ -83,6 +83,9 @@ func (p *place) fill(vars map[string]string) bool {
 	word, acts := vars["action"]
 	related, relates := vars["relationship"]
 	value, keyed := vars["value"]
+	if p.about.Singleton {
+		p.id = resource.NamedID(p.about.Name, "")
+	}
 	switch {
 	case p.about.Singleton && acts, p.about.Singleton && relates, p.about.Singleton && keyed:
 		return false

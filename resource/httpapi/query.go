@@ -50,7 +50,7 @@ func parseQuery(raw string, takes takes) (query, resource.Errors) {
 		name, nameOK := decode(rawName)
 		value, valueOK := decode(rawValue)
 		if !nameOK || !valueOK {
-			r.find(resource.InvalidParameter, decodeLoosely(piece), "the parameter is not percent-encoded UTF-8 without NUL")
+			r.find(resource.InvalidParameter, decodeLoosely(piece), "the parameter is not percent-encoded text")
 			continue
 		}
 		r.query.parameters = append(r.query.parameters, parameter{name, value})
@@ -153,9 +153,12 @@ func (r *queryReader) cursor(name, value string) *ulid.ULID {
 // filter adds a value to a filter: a repeated filter means any of its values.
 func (r *queryReader) filter(name string, qualifier resource.Op, value string) {
 	filters := r.query.filters
-	i := slices.IndexFunc(filters, func(f resource.FilterArgument) bool { return f.Name == name && f.Qualifier == qualifier })
+	i := slices.IndexFunc(filters, func(f resource.FilterArgument) bool {
+		return f.Name == name && f.Qualifier == qualifier
+	})
 	if i < 0 {
-		r.query.filters = append(filters, resource.FilterArgument{Name: name, Qualifier: qualifier, Values: []string{value}})
+		added := resource.FilterArgument{Name: name, Qualifier: qualifier, Values: []string{value}}
+		r.query.filters = append(filters, added)
 		return
 	}
 	filters[i].Values = append(filters[i].Values, value)

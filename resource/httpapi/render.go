@@ -35,7 +35,8 @@ func render(dst []byte, base string, req *request, result *resource.Result) (ans
 		a.body, err = document.AppendMeta(dst, resource.Meta{"affected": result.Affected})
 	case result.Page != nil:
 		path := base + "/" + req.about.Path()
-		a.body = document.AppendList(dst, base, result, pageLinks(&req.query, path, result.Page, ends(result.Resources)))
+		links := pageLinks(&req.query, path, result.Page, ends(result.Resources))
+		a.body = document.AppendList(dst, base, result, links)
 	case result.Resources != nil:
 		if result.Created {
 			a.status, a.location = http.StatusCreated, document.Path(base, req.about, result.ID)

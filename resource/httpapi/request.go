@@ -154,7 +154,7 @@ func (r *request) identify(object document.Resource) error {
 	case err == nil && r.key != nil:
 		r.operation.ID = id
 		return nil
-	case err == nil && r.about.Singleton && id == resource.NamedID(r.about.Name, ""), err == nil && !r.about.Singleton && id == r.id:
+	case err == nil && id == r.id:
 		return nil
 	}
 	return resource.Errorf(resource.TypeMismatch, "the path names another resource").At("data", "id")

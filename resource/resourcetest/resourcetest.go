@@ -120,8 +120,9 @@ func (a *Answer) check(t *testing.T) {
 		t.Error("there is no X-Request-Id")
 	}
 	for status, header := range map[int]string{
-		http.StatusCreated: "Location", http.StatusUnauthorized: "WWW-Authenticate", http.StatusMethodNotAllowed: "Allow",
-		http.StatusTooManyRequests: "Retry-After", http.StatusServiceUnavailable: "Retry-After",
+		http.StatusCreated: "Location", http.StatusUnauthorized: "WWW-Authenticate",
+		http.StatusMethodNotAllowed: "Allow",
+		http.StatusTooManyRequests:  "Retry-After", http.StatusServiceUnavailable: "Retry-After",
 	} {
 		if a.Status == status && a.Header.Get(header) == "" {
 			t.Errorf("%d has no %s", status, header)
@@ -177,7 +178,8 @@ func (a Answer) Failures(t *testing.T) []Failure {
 	var failures []Failure
 	for _, e := range errors.Errors {
 		about, known := resource.Codes[resource.Code(e.Code)]
-		if !known || e.Title != about.Title || e.Status != strconv.Itoa(about.Status) || e.ID != a.Header.Get("X-Request-Id") {
+		if !known || e.Title != about.Title || e.Status != strconv.Itoa(about.Status) ||
+			e.ID != a.Header.Get("X-Request-Id") {
 			t.Errorf("an error is not what the table says: %+v", e)
 		}
 		failure := Failure{Code: resource.Code(e.Code)}
