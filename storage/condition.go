@@ -149,8 +149,12 @@ func (b *builder) exists(c resource.Exists, not bool) {
 }
 
 var (
-	signs    = map[resource.Op]string{resource.Eq: " = ", resource.Less: " < ", resource.Greater: " > ", resource.AtMost: " <= ", resource.AtLeast: " >= "}
-	opposite = map[resource.Op]string{resource.Eq: " <> ", resource.Less: " >= ", resource.Greater: " <= ", resource.AtMost: " > ", resource.AtLeast: " < "}
+	signs = map[resource.Op]string{
+		resource.Eq: " = ", resource.Less: " < ", resource.Greater: " > ", resource.AtMost: " <= ", resource.AtLeast: " >= ",
+	}
+	opposite = map[resource.Op]string{
+		resource.Eq: " <> ", resource.Less: " >= ", resource.Greater: " <= ", resource.AtMost: " > ", resource.AtLeast: " < ",
+	}
 )
 
 func (b *builder) compare(c resource.Compare, not bool) {

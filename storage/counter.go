@@ -99,7 +99,8 @@ func (l *layout) find(c resource.Compare) *dimension {
 		return d
 	}
 	for i := range l.dimensions {
-		if d := &l.dimensions[i]; d.values == nil && d.atom.Attribute == c.Attribute && d.atom.Op == c.Op && sameOperand(d.atom, c) {
+		d := &l.dimensions[i]
+		if d.values == nil && d.atom.Attribute == c.Attribute && d.atom.Op == c.Op && sameOperand(d.atom, c) {
 			return d
 		}
 	}

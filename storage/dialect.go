@@ -46,7 +46,7 @@ type Traits struct {
 	TableSuffix       string // what follows the parentheses of CREATE TABLE
 	Position          string // the function that finds the place of its second argument in its first, from 1; 0 if none
 	ForUpdate         string // what holds the rows of a SELECT against other writers; empty if there is one writer
-	Lock              string // takes the lock of its one parameter, a number, for the transaction; empty if there is one writer
+	Lock              string // takes the lock of its parameter, a number, for the transaction; empty if there is one writer
 	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
 	MaxParameters     int    // of one statement
 	Analyze           string // gathers what the planner knows of the tables; empty if plans do not depend on it

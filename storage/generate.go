@@ -222,7 +222,8 @@ func (g generator) table(ctx context.Context, l *layout) error {
 func (g generator) fold(ctx context.Context, l *layout, c *column) error {
 	const size = 1000
 	text, table := quote(l.compared(c.member).name), quote(l.table)
-	read := g.tx.Rebind(fmt.Sprintf("SELECT id, %s AS text FROM %s WHERE id > ? AND %s IS NOT NULL ORDER BY id LIMIT %d", text, table, text, size))
+	read := g.tx.Rebind(fmt.Sprintf("SELECT id, %s AS text FROM %s WHERE id > ? AND %[1]s IS NOT NULL ORDER BY id LIMIT %[3]d",
+		text, table, size))
 	write := g.tx.Rebind(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, quote(c.name)))
 	for last := (ulid.ULID{}); ; {
 		var rows []struct {

@@ -68,7 +68,9 @@ type index struct {
 
 // shape makes the layout of a schema and verifies that it can be stored.
 func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
-	l := &layout{db: db, resource: s.Name, table: strings.ReplaceAll(s.Plural, "-", "_"), constants: map[resource.Compare]bool{}}
+	l := &layout{
+		db: db, resource: s.Name, table: strings.ReplaceAll(s.Plural, "-", "_"), constants: map[resource.Compare]bool{},
+	}
 	folded := s.Folded()
 	for i := range s.Attributes {
 		a := &s.Attributes[i].AttributeDescription
@@ -310,17 +312,23 @@ func fixed(c resource.Condition) bool {
 	return is
 }
 
-// common reports whether most rows are likely to meet a condition: what it asks is that nothing has happened to
-// them. An index on such a state is dead weight.
+// common reports whether most rows are likely to meet a condition, since it asks that nothing has happened to
+// them, or none at all. An index on such a state is dead weight.
 func common(c resource.Condition) bool {
 	switch c := c.(type) {
 	case resource.Compare:
 		return c.Op == resource.Null || c == resource.Compare{Attribute: c.Attribute, Operand: resource.Literal{Value: false}}
 	case resource.Not:
-		compare, ok := c.Condition.(resource.Compare)
-		return ok && compare == resource.Compare{Attribute: compare.Attribute, Operand: resource.Literal{Value: true}}
+		switch within := c.Condition.(type) {
+		case resource.Not:
+			return common(within.Condition)
+		case resource.Compare:
+			return within == resource.Compare{Attribute: within.Attribute, Operand: resource.Literal{Value: true}}
+		}
 	case resource.All:
 		return !slices.ContainsFunc(c, func(part resource.Condition) bool { return !common(part) })
+	case resource.Any:
+		return len(c) == 0 || slices.ContainsFunc(c, common)
 	}
 	return false
 }

@@ -100,7 +100,8 @@ func (k *Linkage) refused(err error) error {
 	if k.db.dialect.Fault(err).Kind != ForeignKeyFault {
 		return k.db.failed(err)
 	}
-	return because(resource.Errorf(resource.NotFound, "one of the resources does not exist").At("relationships", k.link.member), err)
+	told := resource.Errorf(resource.NotFound, "one of the resources does not exist")
+	return because(told.At("relationships", k.link.member), err)
 }
 
 // Replace links exactly what is given, and answers how many links are new or gone. It holds the row that the

@@ -50,7 +50,8 @@ func (o *Outbox) Record(ctx context.Context, events ...*resource.Event) error {
 	return o.within(ctx, func(ctx context.Context, tx *transaction) error {
 		if o.traits.OneWriter {
 			var last int64
-			if err := tx.GetContext(ctx, &last, "SELECT coalesce(max(position), 0) FROM "+quote(o.events.layout.table)); err != nil {
+			text := "SELECT coalesce(max(position), 0) FROM " + quote(o.events.layout.table)
+			if err := tx.GetContext(ctx, &last, text); err != nil {
 				return o.undo(tx, o.failed(err))
 			}
 			for i, e := range events {

@@ -46,7 +46,8 @@ func (Dialect) Traits() storage.Traits {
 		Lock:    "SELECT pg_advisory_xact_lock($1)",
 		Elect:   "SELECT pg_try_advisory_lock($1)",
 		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL)
-			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n FROM unstamped AS u WHERE e.id = u.id`,
+			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n
+			FROM unstamped AS u WHERE e.id = u.id`,
 	}
 }
 
@@ -54,7 +55,8 @@ func (Dialect) Traits() storage.Traits {
 func (Dialect) Open(uri string) (storage.Pools, error) {
 	parsed, err := url.Parse(uri)
 	if err != nil || parsed.Scheme != "postgres" && parsed.Scheme != "postgresql" {
-		return storage.Pools{}, errors.New("the URL of a PostgreSQL database begins with postgres://") // err may show a password
+		// err may show a password
+		return storage.Pools{}, errors.New("the URL of a PostgreSQL database begins with postgres://")
 	}
 	query := parsed.Query()
 	for key, value := range map[string]string{

@@ -148,7 +148,8 @@ func (Dialect) Columns(ctx context.Context, q sqlx.QueryerContext, table string)
 // Indexes are the names of the indexes of a table.
 func (Dialect) Indexes(ctx context.Context, q sqlx.QueryerContext, table string) ([]string, error) {
 	var names []string
-	err := sqlx.SelectContext(ctx, q, &names, "SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?", table)
+	err := sqlx.SelectContext(ctx, q, &names,
+		"SELECT name FROM sqlite_schema WHERE type = 'index' AND tbl_name = ?", table)
 	return names, err
 }
 
@@ -165,7 +166,8 @@ func (Dialect) Fault(err error) storage.Fault {
 		return storage.Fault{Kind: storage.ForeignKeyFault}
 	}
 	switch e.Code() & 0xFF { // the primary code
-	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_INTERRUPT, codes.SQLITE_FULL, codes.SQLITE_IOERR, codes.SQLITE_CANTOPEN:
+	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_INTERRUPT, codes.SQLITE_FULL, codes.SQLITE_IOERR,
+		codes.SQLITE_CANTOPEN:
 		return storage.Fault{Kind: storage.UnavailableFault}
 	}
 	return storage.Fault{}
