@@ -22,11 +22,11 @@ const (
 
 // ActionDescription is what is known of an action without its Go types.
 type ActionDescription struct {
-	Name       string
-	Doc        string
-	Arguments  []AttributeDescription
-	Collection bool // an action on the type, not on one resource
-	Answer     Answer
+	Name       string                 `json:"name"`
+	Doc        string                 `json:"doc,omitempty"`
+	Arguments  []AttributeDescription `json:"arguments,omitempty"`
+	Collection bool                   `json:"collection,omitempty"` // an action on the type, not on one resource
+	Answer     Answer                 `json:"-"`
 }
 
 // Action is something that can be done with a resource, or with a type, besides the five verbs. It is the verb

@@ -21,26 +21,26 @@ type View struct {
 
 // AttributeDescription is what is known of an attribute without its Go type.
 type AttributeDescription struct {
-	Name      string
-	Doc       string
-	Kind      Kind
-	Required  bool     // a creation must give it
-	Nullable  bool     // null is a value of it
-	ReadOnly  bool     // no request may give it
-	WriteOnly bool     // no answer shows it
-	Fixed     bool     // given at creation only
-	Unique    bool     // no two rows have the same, null apart
-	Once      bool     // only in the answer that creates it
-	OneOf     []string // the only values
-	MaxLength int      // in characters
-	Default   any      // the plain value that a creation sets if it gives none
-	Example   any      // a plain value
+	Name      string   `json:"name"`
+	Doc       string   `json:"doc,omitempty"`
+	Kind      Kind     `json:"kind"`
+	Required  bool     `json:"required,omitempty"`   // a creation must give it
+	Nullable  bool     `json:"nullable,omitempty"`   // null is a value of it
+	ReadOnly  bool     `json:"read_only,omitempty"`  // no request may give it
+	WriteOnly bool     `json:"write_only,omitempty"` // no answer shows it
+	Fixed     bool     `json:"fixed,omitempty"`      // given at creation only
+	Unique    bool     `json:"unique,omitempty"`     // no two rows have the same, null apart
+	Once      bool     `json:"once,omitempty"`       // only in the answer that creates it
+	OneOf     []string `json:"one_of,omitempty"`     // the only values
+	MaxLength int      `json:"max_length,omitempty"` // in characters
+	Default   any      `json:"default,omitempty"`    // the plain value that a creation sets if it gives none
+	Example   any      `json:"example,omitempty"`    // a plain value
 
-	Stored  bool // has a column
-	Hidden  bool // stored, never shown, never given by a request
-	Secret  bool // sealed at rest, never shown
-	Created bool // set to the time of the creation
-	Quiet   bool // an activity: changing it does not raise the version of its row
+	Stored  bool `json:"-"` // has a column
+	Hidden  bool `json:"-"` // stored, never shown, never given by a request
+	Secret  bool `json:"-"` // sealed at rest, never shown
+	Created bool `json:"-"` // set to the time of the creation
+	Quiet   bool `json:"-"` // an activity: changing it does not raise the version of its row
 }
 
 // Visible reports whether answers show the attribute.

@@ -71,7 +71,7 @@ type fleet struct {
 	journal *journal
 	ships   *storagetest.Memory[ship]
 	sailors *storagetest.Memory[sailor]
-	refuse  error // what Check answers
+	refuse  error // what its check answers
 }
 
 func newFleet(t *testing.T) *fleet {
@@ -87,7 +87,7 @@ func newFleet(t *testing.T) *fleet {
 				rows[0].Secret = "0000"
 				return f.ships.Create(ctx, rows...)
 			},
-			Check: func(_ *resource.Tx, before, after *ship) error { return f.refuse },
+			Checks: []resource.Check[ship]{func(_ *resource.Tx, before, after *ship) error { return f.refuse }},
 			Actions: []resource.Action[ship]{
 				resource.Change("sink", f.ships.Update, func(tx *resource.Tx, s *ship) error {
 					if !s.Sunk.IsZero() {

@@ -21,15 +21,15 @@ const (
 
 // ReferenceDescription is what is known of a reference without its Go type.
 type ReferenceDescription struct {
-	Name     string
-	Doc      string
-	Type     string   // the name of the referenced type; empty if any
-	Many     bool     // to-many: linkage in a table of its own
-	Required bool     // a creation must give it
-	Nullable bool     // it may be empty
-	ReadOnly bool     // no request may give it
-	Fixed    bool     // given at creation only
-	OnDelete Deletion // of what is referred to
+	Name     string   `json:"name"`
+	Doc      string   `json:"doc,omitempty"`
+	Type     string   `json:"type,omitempty"`      // the name of the referenced type; empty if any
+	Many     bool     `json:"many,omitempty"`      // to-many: linkage in a table of its own
+	Required bool     `json:"required,omitempty"`  // a creation must give it
+	Nullable bool     `json:"nullable,omitempty"`  // it may be empty
+	ReadOnly bool     `json:"read_only,omitempty"` // no request may give it
+	Fixed    bool     `json:"fixed,omitempty"`     // given at creation only
+	OnDelete Deletion `json:"-"`                   // of what is referred to
 }
 
 // Writable reports whether a creation, or else a change, may give the reference.

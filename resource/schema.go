@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -53,6 +54,16 @@ func (f *Filter) Parameter() string {
 		return "filter[" + f.Name + "]"
 	}
 	return "filter[" + f.Name + "][" + string(f.Qualifier) + "]"
+}
+
+// MarshalJSON describes the filter by its parameter, and its words or the kind of its argument.
+func (f Filter) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Parameter string   `json:"parameter"`
+		Doc       string   `json:"doc,omitempty"`
+		Values    []string `json:"values,omitempty"`
+		Kind      Kind     `json:"kind,omitempty"`
+	}{f.Parameter(), f.Doc, f.Words(), f.Kind})
 }
 
 // Condition is what the filter means with an argument as it stands in a query. The error says what the

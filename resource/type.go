@@ -22,10 +22,7 @@ type Type[T any] struct {
 	Linkages map[string]Linkage // of each to-many reference
 	Lookups  []string           // unique attributes that are a path: username is users/by-username/{value}
 
-	// Check is a rule over several rows. It is asked in the transaction, before the write: about a creation with
-	// before nil, about a deletion with after nil. It takes a lock with Tx.Lock where two writers could each
-	// keep the rule and together break it.
-	Check func(tx *Tx, before, after *T) error
+	Checks []Check[T]
 
 	Singleton bool // one resource, served at the path of the type itself; its id is NamedID(name, "")
 	Open      bool // every caller who is known may get it
@@ -259,10 +256,8 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 	if err := tx.exist(p.about.References, body.Relationships); err != nil {
 		return outcome[T]{}, err
 	}
-	if p.Check != nil {
-		if err := p.Check(tx, nil, row); err != nil {
-			return outcome[T]{}, err
-		}
+	if err := p.check(tx, nil, row); err != nil {
+		return outcome[T]{}, err
 	}
 	if err := p.Create(tx, row); err != nil {
 		return outcome[T]{}, err
@@ -272,12 +267,12 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 }
 
 func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {
-	if p.Check != nil {
+	if p.Checks != nil {
 		before, err := p.Get(tx, id)
-		if err != nil {
-			return outcome[T]{}, err
+		if err == nil {
+			err = p.check(tx, before, nil)
 		}
-		if err := p.Check(tx, before, nil); err != nil {
+		if err != nil {
 			return outcome[T]{}, err
 		}
 	}
@@ -339,7 +334,7 @@ func first(targets []Identifier) Identifier {
 	return targets[0]
 }
 
-// change runs an update, asks Check, and tells what changed.
+// change runs an update, asks the checks, and tells what changed.
 func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(*T) error) (outcome[T], error) {
 	var changed []string
 	row, err := update(tx, id, func(row *T) error {
@@ -348,12 +343,22 @@ func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(
 			return err
 		}
 		changed = t.Schema.Differences(&before, row)
-		if len(changed) == 0 || t.Check == nil {
+		if len(changed) == 0 {
 			return nil
 		}
-		return t.Check(tx, &before, row)
+		return t.check(tx, &before, row)
 	})
 	return outcome[T]{row: row, changed: changed}, err
+}
+
+// check asks every check.
+func (t *Type[T]) check(tx *Tx, before, after *T) error {
+	for _, check := range t.Checks {
+		if err := check(tx, before, after); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Differences are the names of the stored attributes and references that differ between two rows.

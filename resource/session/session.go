@@ -29,6 +29,8 @@ type Session struct {
 	CreatedAt, LastActiveAt, FinishedAt time.Time
 }
 
+func finishedAt(s *Session) *time.Time { return &s.FinishedAt }
+
 // Schema is the entity session.
 var Schema = resource.Schema[Session]{
 	Name: "session", Plural: "sessions",
@@ -38,7 +40,7 @@ var Schema = resource.Schema[Session]{
 		resource.Attr("kind", func(s *Session) *string { return &s.Kind }).OneOf(Browser, OAuth2, Personal, Compat, Stream).ReadOnly().Filter(resource.Eq),
 		resource.Attr("created_at", func(s *Session) *time.Time { return &s.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
 		resource.Attr("last_active_at", func(s *Session) *time.Time { return &s.LastActiveAt }).Nullable().ReadOnly().Quiet().Filter(resource.Greater, resource.Less),
-		resource.Attr("finished_at", func(s *Session) *time.Time { return &s.FinishedAt }).Nullable().ReadOnly(),
+		resource.Attr("finished_at", finishedAt).Nullable().ReadOnly(),
 		resource.Attr("last_active_ip", func(s *Session) *string { return &s.LastActiveIP }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("port", func(s *Session) *int64 { return &s.Port }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("secure", func(s *Session) *bool { return &s.Secure }).ReadOnly().Doc("Whether the connection was TLS."),
@@ -61,15 +63,7 @@ func Type(sessions resource.Store[Session]) resource.Type[Session] {
 	return resource.Type[Session]{
 		Schema: Schema, List: sessions.List, Get: sessions.Get,
 		Actions: []resource.Action[Session]{
-			resource.Change("finish", sessions.Update, finish).Doc("End the session; its tokens are refused from the next request on."),
+			resource.Change("finish", sessions.Update, resource.End(finishedAt, "the session is finished already")).Doc("End the session; its tokens are refused from the next request on."),
 		},
 	}
-}
-
-func finish(tx *resource.Tx, s *Session) error {
-	if !s.FinishedAt.IsZero() {
-		return resource.Errorf(resource.Conflict, "the session is finished already")
-	}
-	s.FinishedAt = tx.Now
-	return nil
 }

@@ -30,6 +30,8 @@ var (
 	expired = resource.Past("expires_at")
 )
 
+func revokedAt(t *Token) *time.Time { return &t.RevokedAt }
+
 // Schema is the entity token.
 var Schema = resource.Schema[Token]{
 	Name: "token", Plural: "tokens",
@@ -42,7 +44,7 @@ var Schema = resource.Schema[Token]{
 		resource.Attr("created_at", func(t *Token) *time.Time { return &t.CreatedAt }).Created(),
 		resource.Attr("last_used_at", func(t *Token) *time.Time { return &t.LastUsedAt }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("expires_at", func(t *Token) *time.Time { return &t.ExpiresAt }).Nullable().Fixed().Filter(resource.Greater, resource.Less),
-		resource.Attr("revoked_at", func(t *Token) *time.Time { return &t.RevokedAt }).Nullable().ReadOnly(),
+		resource.Attr("revoked_at", revokedAt).Nullable().ReadOnly(),
 		resource.Attr("hash", func(t *Token) *string { return &t.Hash }).Unique().Hidden(),
 		resource.Once("token", func(t *Token) *string { return &t.Token }).Nullable(),
 	},
@@ -61,7 +63,7 @@ var Schema = resource.Schema[Token]{
 // Type serves tokens out of a store.
 func Type(tokens resource.Store[Token]) resource.Type[Token] {
 	return resource.Type[Token]{
-		Schema: Schema, List: tokens.List, Get: tokens.Get, Check: check,
+		Schema: Schema, List: tokens.List, Get: tokens.Get, Checks: []resource.Check[Token]{check},
 		Create: func(ctx context.Context, rows ...*Token) error {
 			for _, t := range rows {
 				t.Token = auth.NewToken(auth.PersonalToken)
@@ -70,7 +72,7 @@ func Type(tokens resource.Store[Token]) resource.Type[Token] {
 			return tokens.Create(ctx, rows...)
 		},
 		Actions: []resource.Action[Token]{
-			resource.Change("revoke", tokens.Update, revoke).Doc("End the token; it is refused from the next request on."),
+			resource.Change("revoke", tokens.Update, resource.End(revokedAt, "the token is revoked already")).Doc("End the token; it is refused from the next request on."),
 		},
 	}
 }
@@ -81,14 +83,6 @@ func Hash(sum []byte) string { return hex.EncodeToString(sum) }
 // Usable reports whether the token is neither revoked nor expired.
 func (t *Token) Usable(now time.Time) bool {
 	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
-}
-
-func revoke(tx *resource.Tx, t *Token) error {
-	if !t.RevokedAt.IsZero() {
-		return resource.Errorf(resource.Conflict, "the token is revoked already")
-	}
-	t.RevokedAt = tx.Now
-	return nil
 }
 
 // check keeps a caller from making a token that may do more than the caller.

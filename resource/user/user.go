@@ -2,15 +2,11 @@
 package user
 
 import (
-	"errors"
-	"regexp"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"reeve/auth"
-	"reeve/pagination"
 	"reeve/resource"
 )
 
@@ -31,6 +27,15 @@ var (
 	Locked      = resource.NotNull("locked_at")
 	Deactivated = resource.NotNull("deactivated_at")
 	Active      = resource.All{resource.IsNull("deactivated_at"), resource.IsNull("locked_at")}
+	Governing   = resource.All{Active, resource.Equal("can_request_admin", true)}
+)
+
+func lockedAt(u *User) *time.Time      { return &u.LockedAt }
+func deactivatedAt(u *User) *time.Time { return &u.DeactivatedAt }
+
+var (
+	usernameRule = resource.Matches(`^[a-z0-9=.\-/+@][a-z0-9_=.\-/+@]*$`, "must be one or more of a-z 0-9 = _ - . / + @ and not begin with _")
+	emailRule    = resource.Matches(`^[^@\s]+@[^@\s]+$`, "must be an email address")
 )
 
 // MaySignIn reports whether the user is neither locked nor deactivated.
@@ -42,17 +47,17 @@ var Schema = resource.Schema[User]{
 	Doc: "An account of the service.",
 	ID:  func(u *User) *ulid.ULID { return &u.ID },
 	Attributes: []resource.Attribute[User]{
-		resource.Attr("username", func(u *User) *string { return &u.Username }, validUsername).
+		resource.Attr("username", func(u *User) *string { return &u.Username }, usernameRule).
 			Required().Fixed().Unique().Filter(resource.Eq, resource.Prefix).Example("kilgore-trout"),
 		resource.Attr("created_at", func(u *User) *time.Time { return &u.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
-		resource.Attr("locked_at", func(u *User) *time.Time { return &u.LockedAt }).Nullable().ReadOnly().
+		resource.Attr("locked_at", lockedAt).Nullable().ReadOnly().
 			Doc("A locked user is refused everywhere until unlocked; nothing of theirs ends."),
 		resource.Attr("can_request_admin", func(u *User) *bool { return &u.CanRequestAdmin }).ReadOnly().Filter(resource.Eq).
 			Doc("Whether the user is an administrator. The action set-admin sets it."),
-		resource.Attr("deactivated_at", func(u *User) *time.Time { return &u.DeactivatedAt }).Nullable().ReadOnly().
+		resource.Attr("deactivated_at", deactivatedAt).Nullable().ReadOnly().
 			Doc("A deactivated user is gone for good until reactivated; their sessions and tokens have ended."),
 		resource.Attr("display_name", func(u *User) *string { return &u.DisplayName }).Nullable().Example("Kilgore Trout"),
-		resource.Attr("email", func(u *User) *string { return &u.Email }, validEmail).Nullable().Unique().Example("kilgore@example.com"),
+		resource.Attr("email", func(u *User) *string { return &u.Email }, emailRule).Nullable().Unique().Example("kilgore@example.com"),
 		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }).Nullable().Fixed().
 			Doc("The address from which the account was registered."),
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
@@ -73,13 +78,16 @@ var Schema = resource.Schema[User]{
 // Type serves users out of a store.
 func Type(users resource.Store[User]) resource.Type[User] {
 	return resource.Type[User]{
-		Schema: Schema, Lookups: []string{"username"}, Check: check(users),
+		Schema: Schema, Lookups: []string{"username"},
 		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
+		Checks: []resource.Check[User]{
+			notOneself, resource.KeepOne(&Schema, users, Governing, "administrators", "this is the last administrator"),
+		},
 		Actions: []resource.Action[User]{
-			resource.Change("lock", users.Update, lock).Doc("Refuse the user everywhere until unlocked."),
-			resource.Change("unlock", users.Update, unlock).Doc("Let a locked user in again."),
+			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
+			resource.Change("unlock", users.Update, resource.Unstamp(lockedAt)).Doc("Let a locked user in again."),
 			resource.Change("deactivate", users.Update, deactivate).Doc("End the account, its sessions and its tokens."),
-			resource.Change("reactivate", users.Update, reactivate).Doc("Open a deactivated account again; what ended stays ended."),
+			resource.Change("reactivate", users.Update, resource.Unstamp(deactivatedAt)).Doc("Open a deactivated account again; what ended stays ended."),
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
 			resource.Command("set-password", users.Update, passwordArguments, setPassword).Answering(resource.AnswersNothing).
 				Doc("Set a new password and, unless told otherwise, finish the user's sessions."),
@@ -87,40 +95,17 @@ func Type(users resource.Store[User]) resource.Type[User] {
 	}
 }
 
-func lock(tx *resource.Tx, u *User) error {
-	if u.LockedAt.IsZero() {
-		u.LockedAt = tx.Now
-	}
-	return nil
-}
-
-func unlock(_ *resource.Tx, u *User) error {
-	u.LockedAt = time.Time{}
-	return nil
-}
-
 func deactivate(tx *resource.Tx, u *User) error {
 	if !u.DeactivatedAt.IsZero() {
 		return nil
 	}
 	u.DeactivatedAt = tx.Now
-	if err := finishSessions(tx, u); err != nil {
-		return err
-	}
-	_, err := tx.Do(resource.Operation{Verb: "revoke", Type: "token", Filters: []resource.FilterArgument{
-		resource.FilterBy("user", u.ID.String()), resource.FilterBy("revoked", "false")}})
+	_, err := tx.Do(finishSessions(u), resource.OnAll("revoke", "token", resource.FilterBy("user", u.ID.String()), resource.FilterBy("revoked", "false")))
 	return err
 }
 
-func reactivate(_ *resource.Tx, u *User) error {
-	u.DeactivatedAt = time.Time{}
-	return nil
-}
-
-func finishSessions(tx *resource.Tx, u *User) error {
-	_, err := tx.Do(resource.Operation{Verb: "finish", Type: "session", Filters: []resource.FilterArgument{
-		resource.FilterBy("user", u.ID.String()), resource.FilterBy("status", "active")}})
-	return err
+func finishSessions(u *User) resource.Operation {
+	return resource.OnAll("finish", "session", resource.FilterBy("user", u.ID.String()), resource.FilterBy("status", "active"))
 }
 
 type adminArgument struct{ admin bool }
@@ -149,49 +134,15 @@ func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
 	if !p.finishSessions {
 		return nil
 	}
-	return finishSessions(tx, u)
+	_, err := tx.Do(finishSessions(u))
+	return err
 }
 
-// check keeps an administrator in office: nobody may take the rights of the last one, or of themselves.
-func check(users resource.Store[User]) func(tx *resource.Tx, before, after *User) error {
-	governs := func(u *User) bool {
-		return u != nil && u.CanRequestAdmin && u.MaySignIn()
-	}
-	return func(tx *resource.Tx, before, after *User) error {
-		if !governs(before) || governs(after) {
-			return nil
-		}
-		if tx.Principal.Type == Schema.Name && tx.Principal.ID == before.ID {
-			return resource.Errorf(resource.Conflict, "you cannot take away your own administrator's rights")
-		}
-		// Two administrators who demote each other at once would each see the other in office.
-		if err := tx.Lock("administrators"); err != nil {
-			return err
-		}
-		others, err := users.List(tx, resource.Query{
-			Where:  resource.All{Active, resource.Equal("can_request_admin", true), resource.Not{Condition: resource.Equal("id", before.ID)}},
-			Window: pagination.First(1), Count: pagination.CountNone, Now: tx.Now,
-		})
-		if err == nil && len(others.Rows) == 0 {
-			return resource.Errorf(resource.Conflict, "%s is the last administrator", before.Username)
-		}
-		return err
-	}
-}
-
-var usernameRule = regexp.MustCompile(`^[a-z0-9=.\-/+@][a-z0-9_=.\-/+@]*$`)
-
-func validUsername(name string) error {
-	if !usernameRule.MatchString(name) {
-		return errors.New("must be one or more of a-z 0-9 = _ - . / + @ and not begin with _")
-	}
-	return nil
-}
-
-func validEmail(email string) error {
-	local, domain, ok := strings.Cut(email, "@")
-	if !ok || local == "" || domain == "" || strings.ContainsAny(email, " \t\r\n") || strings.Contains(domain, "@") {
-		return errors.New("must be an email address")
+// notOneself keeps administrators from locking themselves out by mistake.
+func notOneself(tx *resource.Tx, before, after *User) error {
+	governs := func(u *User) bool { return u != nil && u.CanRequestAdmin && u.MaySignIn() }
+	if governs(before) && !governs(after) && tx.Principal.Type == Schema.Name && tx.Principal.ID == before.ID {
+		return resource.Errorf(resource.Conflict, "you cannot take away your own administrator's rights")
 	}
 	return nil
 }
