@@ -110,8 +110,8 @@ auth: {basic: {enabled: true}}
 log: {level: info}
 `)
 
-// readConfiguration reads the configuration from a file, if a path is given, and from the environment.
-func readConfiguration(path string, environment []string) (*configuration, error) {
+// readConfiguration reads the configuration from a file, if a path is given, from the environment, and from flags.
+func readConfiguration(path string, environment []string, flags map[string]string) (*configuration, error) {
 	k := koanf.New(".")
 	if err := k.Load(bytesProvider(defaults), yaml.Parser()); err != nil {
 		return nil, err
@@ -129,6 +129,11 @@ func readConfiguration(path string, environment []string) (*configuration, error
 	})
 	if err := k.Load(variables, nil); err != nil {
 		return nil, err
+	}
+	for key, value := range flags {
+		if err := k.Set(key, value); err != nil {
+			return nil, err
+		}
 	}
 	c := &configuration{}
 	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{

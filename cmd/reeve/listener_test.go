@@ -184,8 +184,60 @@ func TestConfigurationFindsMistakes(t *testing.T) {
 		if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readConfiguration(path, nil); err == nil || !strings.Contains(err.Error(), about) {
+		if _, err := readConfiguration(path, nil, nil); err == nil || !strings.Contains(err.Error(), about) {
 			t.Errorf("%s: %v says nothing about %s", yaml, err, about)
 		}
+	}
+}
+
+func TestConfigurationLayers(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "reeve.yaml")
+	if err := os.WriteFile(path, []byte("log: {level: warn}\ndatabase: {uri: 'sqlite://file.db'}\nhttp: {public_base: 'https://file.example.com'}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfiguration(path, []string{"REEVE_DATABASE__URI=sqlite://environment.db", "REEVE_LOG__LEVEL=error", "HOME=/"},
+		map[string]string{"log.level": "debug"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTP.PublicBase != "https://file.example.com" || c.Database.URI != "sqlite://environment.db" || c.Log.Level != "debug" || !c.Auth.Basic.Enabled {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestHealthAnswersReadiness(t *testing.T) {
+	s := start(t, sqliteURI(t), everything)
+	s.user = ""
+	for _, path := range []string{"/health", "/health/ready", "/health/live"} {
+		if a := s.send("GET", path, nil); a.StatusCode != 200 || a.document["status"] != "pass" {
+			t.Errorf("%s: %d %s", path, a.StatusCode, a.text)
+		}
+	}
+	if err := s.app.database.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]int{"/health/ready": 503, "/health/live": 200} {
+		if a := s.send("GET", path, nil); a.StatusCode != want {
+			t.Errorf("without a database, %s: %d", path, a.StatusCode)
+		}
+	}
+}
+
+func TestCompressionAndCORS(t *testing.T) {
+	s := start(t, sqliteURI(t), strings.Replace(everything, "http:", "http:\n  cors_origins: [https://dashboard.example.com]", 1))
+	a := s.send("GET", "/api/admin/v1/users?page[first]=40", nil, "Accept-Encoding: gzip", "Origin: https://dashboard.example.com")
+	if a.Header.Get("Content-Encoding") != "gzip" || !strings.Contains(strings.Join(a.Header.Values("Vary"), ","), "Accept-Encoding") {
+		t.Errorf("asked for gzip: %v", a.Header)
+	}
+	if a.Header.Get("Access-Control-Allow-Origin") != "https://dashboard.example.com" || a.Header.Get("Access-Control-Allow-Credentials") != "" {
+		t.Errorf("from an origin that is configured: %v", a.Header)
+	}
+	if a := s.send("GET", "/api/admin/v1/users", nil, "Origin: https://elsewhere.example.com"); a.Header.Get("Access-Control-Allow-Origin") != "" {
+		t.Errorf("from another origin: %v", a.Header)
+	}
+	preflight := s.send("OPTIONS", "/api/admin/v1/users", nil, "Authorization: ", "Origin: https://dashboard.example.com",
+		"Access-Control-Request-Method: PATCH", "Access-Control-Request-Headers: authorization")
+	if preflight.StatusCode != http.StatusNoContent || preflight.Header.Get("Access-Control-Allow-Methods") != "PATCH" {
+		t.Errorf("preflight: %d %v", preflight.StatusCode, preflight.Header)
 	}
 }

@@ -16,7 +16,8 @@ import (
 
 // program is the command line: one field, and one file, a command.
 type program struct {
-	Config string `help:"Read the configuration from this YAML file." type:"existingfile" short:"c"`
+	Config string            `help:"Read the configuration from this YAML file." type:"existingfile" short:"c"`
+	Set    map[string]string `help:"Set a key of the configuration, as database.uri=sqlite://reeve.db." placeholder:"KEY=VALUE" mapsep:"none"`
 
 	Serve    serve    `cmd:"" help:"Serve the API (without a configuration: on 127.0.0.1:8080, out of reeve.db)."`
 	Migrate  migrate  `cmd:"" help:"Bring the database's tables up to date, or back."`
@@ -33,7 +34,7 @@ func main() {
 	var p program
 	command := kong.Parse(&p, kong.Name("reeve"), kong.Description("The admin API that every service would otherwise have to write for itself."),
 		kong.Vars{"version": version.Current().String()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())
-	configuration, err := readConfiguration(p.Config, os.Environ())
+	configuration, err := readConfiguration(p.Config, os.Environ(), p.Set)
 	if err == nil {
 		err = command.Run(configuration)
 	}

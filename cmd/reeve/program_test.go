@@ -76,7 +76,7 @@ func start(t *testing.T, uri, yaml string) *server {
 	}
 	c, err := readConfiguration(path, []string{
 		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "REEVE_LOG__LEVEL=error",
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func (s *server) send(method, path string, body any, headers ...string) answer {
 	if a.text, err = io.ReadAll(response.Body); err != nil {
 		s.Fatal(err)
 	}
-	if len(a.text) > 0 && strings.Contains(response.Header.Get("Content-Type"), "json") {
+	if len(a.text) > 0 && strings.Contains(response.Header.Get("Content-Type"), "json") && response.Header.Get("Content-Encoding") == "" {
 		if err := json.Unmarshal(a.text, &a.document); err != nil {
 			s.Fatalf("%s %s: %v in %s", method, path, err, a.text)
 		}

@@ -151,7 +151,7 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 // write sends the answer.
 func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 	header := w.Header()
-	header.Set("Vary", "Accept")
+	header.Add("Vary", "Accept") // besides what others vary by
 	header.Set("Cache-Control", "no-store")
 	header.Set("X-Request-Id", id)
 	if a.location != "" {
