@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 )
@@ -20,7 +21,18 @@ import (
 type Options struct {
 	MasterKey []byte       // 32 bytes that seal the data keys; nil: schemas with Secret attributes are refused
 	Log       *slog.Logger // nil for the default one
+
+	// Timeout is how long a read, or a transaction as a whole, may take, waiting for a connection included; default
+	// [DefaultTimeout]. What takes longer is Unavailable. A context with a deadline of its own keeps that instead.
+	// Migrations and [DB.Analyze] take the time that they take.
+	Timeout time.Duration
+	// Connections is how many connections there may be at once, 0 for what the dialect deems best. On SQLite it is
+	// those that read; another one writes.
+	Connections int
 }
+
+// DefaultTimeout is the default of Options.Timeout.
+const DefaultTimeout = 10 * time.Second
 
 // DB is a database.
 type DB struct {
@@ -41,15 +53,24 @@ func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
 	pools, err := d.Open(uri)
 	if err != nil {
 		return nil, fmt.Errorf("storage: %w", err)
+	}
+	if o.Connections > 0 {
+		pools.Read.SetMaxOpenConns(o.Connections)
+		pools.Read.SetMaxIdleConns(o.Connections)
 	}
 	db := &DB{dialect: d, traits: d.Traits(), pools: pools, options: o}
 	db.bindType = sqlx.BindType(db.traits.Name)
 	err = db.Ping(ctx)
 	if err == nil {
-		err = db.loadKeys(ctx, pools.Read)
+		bounded, cancel := db.bounded(ctx)
+		err = db.loadKeys(bounded, pools.Read)
+		cancel()
 	}
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
@@ -66,7 +87,19 @@ func (db *DB) Close() error {
 }
 
 // Ping asks the database whether it is there. Its error is Unavailable.
-func (db *DB) Ping(ctx context.Context) error { return db.failed(db.pools.Write.PingContext(ctx)) }
+func (db *DB) Ping(ctx context.Context) error {
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
+	return db.failed(db.pools.Write.PingContext(ctx))
+}
+
+// bounded is the context with a deadline: its own, or else the default. Cancel frees what it holds.
+func (db *DB) bounded(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
+	if _, has := ctx.Deadline(); has {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, db.options.Timeout)
+}
 
 // Analyze tells the planner what the tables hold. Databases do so by themselves after a while; whoever loads many
 // rows at once need not wait for it.
@@ -103,7 +136,7 @@ func (db *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) 
 		}
 		return err
 	}
-	return db.begin(ctx, func(ctx context.Context, _ *transaction) error { return fn(ctx) })
+	return db.within(ctx, func(ctx context.Context, _ *transaction) error { return fn(ctx) })
 }
 
 // within runs fn in the transaction that the context holds, or else in one of its own. An error of fn alone
@@ -112,9 +145,12 @@ func (db *DB) within(ctx context.Context, fn func(ctx context.Context, tx *trans
 	if tx := db.joined(ctx); tx != nil {
 		return fn(ctx, tx)
 	}
+	ctx, cancel := db.bounded(ctx)
+	defer cancel()
 	return db.begin(ctx, fn)
 }
 
+// begin is a transaction without a deadline but the context's.
 func (db *DB) begin(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {
 	begun, err := db.pools.Write.BeginTxx(ctx, nil)
 	if err != nil {

@@ -28,6 +28,8 @@ func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (r
 		b.write(" = ")
 		b.bind(from)
 	}
+	ctx, cancel := k.db.bounded(ctx)
+	defer cancel()
 	return fetch(ctx, k.layout, &listing{
 		window: q.Window, count: q.Count,
 		key: "to_id", columns: []string{"to_id"}, table: k.table,

@@ -107,7 +107,9 @@ func pause(ctx context.Context, wake <-chan struct{}) bool {
 // lead stamps events for as long as this node holds the lock; it returns at once if another one does. The lock
 // belongs to the connection, so a node that loses it cannot go on stamping.
 func (o *Outbox) lead(ctx context.Context) (err error) {
-	conn, err := o.pools.Write.Connx(ctx)
+	connecting, cancel := o.bounded(ctx)
+	defer cancel()
+	conn, err := o.pools.Write.Connx(connecting)
 	if err != nil {
 		return o.failed(err)
 	}
@@ -118,21 +120,29 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 		}
 		_ = conn.Close() // it is discarded, or fine
 	}()
-	if err := sqlx.GetContext(ctx, conn, &elected, o.traits.Elect, lockNumber("events")); err != nil || !elected {
+	if err := sqlx.GetContext(connecting, conn, &elected, o.traits.Elect, lockNumber("events")); err != nil || !elected {
 		return o.failed(err)
 	}
 	stamp := fmt.Sprintf(o.traits.Stamp, quote(o.events.layout.table))
 	for {
-		result, err := conn.ExecContext(ctx, stamp)
+		n, err := o.stamp(ctx, conn, stamp)
 		if err != nil {
-			return o.failed(err)
-		}
-		n, err := result.RowsAffected()
-		if err != nil {
-			return o.failed(err)
+			return err
 		}
 		if n == 0 && !pause(ctx, o.wake) {
 			return nil
 		}
 	}
+}
+
+// stamp gives positions to the events that have none, and answers how many those were.
+func (o *Outbox) stamp(ctx context.Context, conn *sqlx.Conn, text string) (n int64, err error) {
+	ctx, cancel := o.bounded(ctx)
+	defer cancel()
+	result, err := conn.ExecContext(ctx, text)
+	if err != nil {
+		return 0, o.failed(err)
+	}
+	n, err = result.RowsAffected()
+	return n, o.failed(err)
 }

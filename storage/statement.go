@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"time"
 )
 
 // maxStatements is how many statements a connection keeps prepared.
@@ -18,6 +19,11 @@ const maxStatements = 256
 //
 // A connection that turns out to be dead before it did anything, or at a query outside of a transaction, which
 // only reads, is reported as driver.ErrBadConn: then database/sql takes another one.
+//
+// A driver ends a statement when its context ends, as long as the server answers. A connection that can be given a
+// deadline, by a method SetDeadline as that of a [net.Conn], is told when to wait no longer, so that a context with a
+// deadline keeps it whether the server answers or not. One whose context ended is not used again: the server may
+// yet cancel what comes next.
 func Prepared(c driver.Connector, stale func(error) bool) driver.Connector {
 	return preparing{c, stale}
 }
@@ -32,15 +38,17 @@ func (p preparing) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	full, ok := c.(conn)
+	full, ok := c.(Conn)
 	if !ok {
 		return nil, errors.Join(errors.New("storage: the driver's connections lack something"), c.Close())
 	}
-	return &preparedConn{conn: full, stale: p.stale, order: list.New(), byText: map[string]*list.Element{}}, nil
+	prepared := &preparedConn{Conn: full, stale: p.stale, order: list.New(), byText: map[string]*list.Element{}}
+	prepared.line, _ = c.(interface{ SetDeadline(time.Time) error })
+	return prepared, nil
 }
 
-// conn is what the connections of both drivers can do, without asking unprepared.
-type conn interface {
+// Conn is what the connections of both drivers can do, without asking unprepared.
+type Conn interface {
 	driver.Conn
 	driver.ConnPrepareContext
 	driver.ConnBeginTx
@@ -51,7 +59,9 @@ type conn interface {
 
 // preparedConn is used by one goroutine at a time, as all connections of database/sql.
 type preparedConn struct {
-	conn
+	Conn
+	line   interface{ SetDeadline(time.Time) error } // nil if there is no server that could fail to answer
+	ctx    context.Context                           // of what was asked last
 	stale  func(error) bool
 	order  *list.List // of *statement, the most recently used first
 	byText map[string]*list.Element
@@ -67,18 +77,57 @@ func lost(err error) error {
 	return err
 }
 
+// patience is how long after the end of a context the server may take to say that it has cancelled the statement.
+const patience = time.Second
+
+// until has what is asked next wait no longer than the context, and patience.
+func (c *preparedConn) until(ctx context.Context) error {
+	c.ctx = ctx
+	if c.line == nil {
+		return nil
+	}
+	deadline, has := ctx.Deadline()
+	if now := time.Now(); ctx.Err() != nil || has && deadline.Before(now) {
+		deadline, has = now, true
+	}
+	if !has {
+		return lost(c.line.SetDeadline(time.Time{}))
+	}
+	return lost(c.line.SetDeadline(deadline.Add(patience)))
+}
+
+// IsValid reports whether the connection can be used again.
+func (c *preparedConn) IsValid() bool {
+	return (c.ctx == nil || c.ctx.Err() == nil) && c.Conn.IsValid()
+}
+
+// Ping asks the server whether it is there.
+func (c *preparedConn) Ping(ctx context.Context) error {
+	if err := c.until(ctx); err != nil {
+		return err
+	}
+	return c.Conn.Ping(ctx)
+}
+
+// BeginTx begins a transaction.
 func (c *preparedConn) BeginTx(ctx context.Context, options driver.TxOptions) (driver.Tx, error) {
-	tx, err := c.conn.BeginTx(ctx, options)
+	if err := c.until(ctx); err != nil {
+		return nil, err
+	}
+	tx, err := c.Conn.BeginTx(ctx, options)
 	if err != nil {
 		return nil, lost(err)
 	}
 	c.inTx = true
-	return preparedTx{tx, c}, nil
+	return preparedTx{tx, c, ctx}, nil
 }
 
 // Close closes the connection. One that is gone is closed.
 func (c *preparedConn) Close() error {
-	if err := c.conn.Close(); lost(err) != driver.ErrBadConn {
+	if c.line != nil {
+		_ = c.line.SetDeadline(time.Now().Add(patience)) // a connection that is gone needs none
+	}
+	if err := c.Conn.Close(); lost(err) != driver.ErrBadConn {
 		return err
 	}
 	return nil
@@ -88,15 +137,22 @@ func (c *preparedConn) Close() error {
 type preparedTx struct {
 	driver.Tx
 	conn *preparedConn
+	ctx  context.Context
 }
 
 func (tx preparedTx) Commit() error {
 	tx.conn.inTx = false
+	if err := tx.conn.until(tx.ctx); err != nil {
+		return err
+	}
 	return tx.Tx.Commit()
 }
 
 func (tx preparedTx) Rollback() error {
 	tx.conn.inTx = false
+	if err := tx.conn.until(tx.ctx); err != nil {
+		return err
+	}
 	return tx.Tx.Rollback()
 }
 
@@ -117,7 +173,10 @@ func (c *preparedConn) PrepareContext(ctx context.Context, text string) (driver.
 			return s, nil
 		}
 	}
-	stmt, err := c.conn.PrepareContext(ctx, text)
+	if err := c.until(ctx); err != nil {
+		return nil, err
+	}
+	stmt, err := c.Conn.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, lost(err)
 	}
@@ -148,7 +207,7 @@ func (c *preparedConn) drop(s *statement) error {
 
 // CheckNamedValue leaves the arguments to the driver, if it cares, or to database/sql.
 func (c *preparedConn) CheckNamedValue(v *driver.NamedValue) error {
-	if checker, ok := c.conn.(driver.NamedValueChecker); ok {
+	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
 		return checker.CheckNamedValue(v)
 	}
 	return driver.ErrSkip
@@ -163,6 +222,9 @@ func (s *statement) Close() error {
 }
 
 func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := s.conn.until(ctx); err != nil {
+		return nil, err
+	}
 	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 	if s.renew(ctx, err) {
 		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
@@ -171,6 +233,9 @@ func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (
 }
 
 func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	if err := s.conn.until(ctx); err != nil {
+		return nil, err
+	}
 	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
 	if s.renew(ctx, err) {
 		rows, err = s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, args)
@@ -187,7 +252,7 @@ func (s *statement) renew(ctx context.Context, err error) bool {
 	if err == nil || s.conn.stale == nil || !s.conn.stale(err) {
 		return false
 	}
-	stmt, again := s.conn.conn.PrepareContext(ctx, s.text)
+	stmt, again := s.conn.Conn.PrepareContext(ctx, s.text)
 	if again != nil {
 		if s.kept { // forget it, but leave the closing to Close
 			s.conn.order.Remove(s.conn.byText[s.text])

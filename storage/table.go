@@ -126,6 +126,8 @@ func (t *Table[T]) Linkage(name string) *Linkage {
 
 // List answers a page, from one state of the database.
 func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T], error) {
+	ctx, cancel := t.db.bounded(ctx)
+	defer cancel()
 	return fetch(ctx, t.layout, t.listing(q), t.reader())
 }
 
@@ -144,6 +146,8 @@ func (t *Table[T]) reader() *reader[T] {
 
 // Get reads one row, or returns NotFound.
 func (t *Table[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
+	ctx, cancel := t.db.bounded(ctx)
+	defer cancel()
 	return t.one(ctx, t.db.reader(ctx), t.get, id)
 }
 

@@ -60,7 +60,7 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 	}
 	query := parsed.Query()
 	for key, value := range map[string]string{
-		"sslmode": "prefer", "timezone": "UTC", "application_name": "reeve", "connect_timeout": "10",
+		"sslmode": "prefer", "timezone": "UTC", "application_name": "reeve", "connect_timeout": "5",
 		"default_transaction_isolation": "read committed",
 	} {
 		if !query.Has(key) {
@@ -72,7 +72,7 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 	if err != nil {
 		return storage.Pools{}, err
 	}
-	db := sqlx.NewDb(sql.OpenDB(storage.Prepared(connector, stale)), name)
+	db := sqlx.NewDb(sql.OpenDB(storage.Prepared(patient{connector}, stale)), name)
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(idleTime)
