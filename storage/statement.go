@@ -77,10 +77,10 @@ func lost(err error) error {
 	return err
 }
 
-// patience is how long after the end of a context the server may take to say that it has cancelled the statement.
-const patience = time.Second
+// slack is how long after the end of a context the server may take to say that it has cancelled the statement.
+const slack = time.Second
 
-// until has what is asked next wait no longer than the context, and patience.
+// until has what is asked next wait no longer than the context, and slack.
 func (c *preparedConn) until(ctx context.Context) error {
 	c.ctx = ctx
 	if c.line == nil {
@@ -93,7 +93,7 @@ func (c *preparedConn) until(ctx context.Context) error {
 	if !has {
 		return lost(c.line.SetDeadline(time.Time{}))
 	}
-	return lost(c.line.SetDeadline(deadline.Add(patience)))
+	return lost(c.line.SetDeadline(deadline.Add(slack)))
 }
 
 // IsValid reports whether the connection can be used again.
@@ -125,7 +125,7 @@ func (c *preparedConn) BeginTx(ctx context.Context, options driver.TxOptions) (d
 // Close closes the connection. One that is gone is closed.
 func (c *preparedConn) Close() error {
 	if c.line != nil {
-		_ = c.line.SetDeadline(time.Now().Add(patience)) // a connection that is gone needs none
+		_ = c.line.SetDeadline(time.Now().Add(slack)) // a connection that is gone needs none
 	}
 	if err := c.Conn.Close(); lost(err) != driver.ErrBadConn {
 		return err

@@ -62,7 +62,9 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := storage.Open(ctx, dialect, c.Database.URI, storage.Options{MasterKey: key, Log: a.log})
+	db, err := storage.Open(ctx, dialect, c.Database.URI, storage.Options{
+		MasterKey: key, Log: a.log, Timeout: c.Database.Timeout, Connections: c.Database.MaxConnections,
+	})
 	if err != nil {
 		return nil, err
 	}

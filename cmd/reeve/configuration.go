@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/knadh/koanf/parsers/yaml"
@@ -38,7 +39,9 @@ type configuration struct {
 		} `koanf:"data"`
 	} `koanf:"policy"`
 	Database struct {
-		URI string `koanf:"uri"` // sqlite:///path/to/file.db or postgres://...
+		URI            string        `koanf:"uri"`             // sqlite:///path/to/file.db or postgres://...
+		Timeout        time.Duration `koanf:"timeout"`         // how long a read, or a write as a whole, may take: then 503
+		MaxConnections int           `koanf:"max_connections"` // how many at once; 16 on PostgreSQL, 4 readers on SQLite
 	} `koanf:"database"`
 	Auth struct {
 		Basic struct {
@@ -105,7 +108,7 @@ http:
     - name: web
       resources: [{name: discovery}, {name: oauth}, {name: adminapi}, {name: userapi}, {name: health}]
       binds: [{address: "127.0.0.1:8080"}]
-database: {uri: "sqlite://reeve.db"}
+database: {uri: "sqlite://reeve.db", timeout: 10s}
 auth: {basic: {enabled: true}}
 log: {level: info}
 `)
@@ -138,7 +141,7 @@ func readConfiguration(path string, environment []string, flags map[string]strin
 	c := &configuration{}
 	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
 		Result: c, TagName: "koanf", ErrorUnused: true, WeaklyTypedInput: true,
-		DecodeHook: mapstructure.StringToSliceHookFunc(","),
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToSliceHookFunc(","), mapstructure.StringToTimeDurationHookFunc()),
 	}})
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
@@ -182,6 +185,12 @@ func (c *configuration) verify() error {
 		if u, err := url.Parse(base); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
 			find("http.public_base must be a URL such as https://reeve.example.com/estate")
 		}
+	}
+	if c.Database.Timeout < time.Millisecond {
+		find("database.timeout must be a duration such as 10s")
+	}
+	if n := c.Database.MaxConnections; n < 0 || n == 1 {
+		find("database.max_connections must be at least 2") // on PostgreSQL one gives events their positions
 	}
 	if path := c.HTTP.BasePath; path != "" && !strings.HasPrefix(path, "/") {
 		find("http.base_path must begin with /")

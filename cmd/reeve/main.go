@@ -31,6 +31,7 @@ type program struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // whoever does not wait for the end can signal again
 	var p program
 	command := kong.Parse(&p, kong.Name("reeve"), kong.Description("The admin API that every service would otherwise have to write for itself."),
 		kong.Vars{"version": version.Current().String()}, kong.BindTo(ctx, (*context.Context)(nil)), kong.UsageOnError())

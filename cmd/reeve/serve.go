@@ -21,7 +21,8 @@ import (
 	"reeve/resource/version"
 )
 
-// grace is how long requests in flight may take to end after the server has been told to stop.
+// grace is how long requests in flight may take to end after the server has been told to stop. It is longer than
+// the database's timeout, so that only what waits for its client is cut.
 const grace = 15 * time.Second
 
 // serve is the command reeve serve.
@@ -66,24 +67,39 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	}
 	announce("Reeve listens on " + strings.Join(places, ", "))
 
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return a.database.Run(ctx) })
-	group.Go(func() error { return a.prune(ctx, authorization) })
+	// The workers outlive the requests, whose events they are to see.
+	working, rest := context.WithCancel(context.WithoutCancel(ctx))
+	defer rest()
+	var workers errgroup.Group
+	workers.Go(func() error { return a.database.Run(working) })
+	workers.Go(func() error { return a.prune(working, authorization) })
+
+	serving, ctx := errgroup.WithContext(ctx)
 	for _, e := range endpoints {
-		group.Go(func() error {
+		serving.Go(func() error {
 			if err := e.server.Serve(e.listener); !errors.Is(err, http.ErrServerClosed) {
 				return err
 			}
 			return nil
 		})
-		group.Go(func() error {
+		serving.Go(func() error {
 			<-ctx.Done()
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-			defer cancel()
-			return e.server.Shutdown(ctx)
+			return stop(e.server)
 		})
 	}
-	return group.Wait()
+	err = serving.Wait()
+	rest()
+	return errors.Join(err, workers.Wait())
+}
+
+// stop takes no more connections, lets the requests in flight end, and cuts those that do not.
+func stop(server *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return errors.Join(fmt.Errorf("requests had not ended %s after the stop: %w", grace, err), server.Close())
+	}
+	return nil
 }
 
 // mounts are the paths of each resource that a listener can name.
@@ -134,7 +150,7 @@ func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
 			return nil
 		case <-minute.C:
 		}
-		if n, err := authorization.Prune(ctx); err != nil {
+		if n, err := authorization.Prune(ctx); err != nil && ctx.Err() == nil {
 			a.log.Warn("removing expired tokens", "error", err)
 		} else if n > 0 {
 			a.log.Debug("removed expired tokens", "tokens", n)
