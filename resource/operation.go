@@ -61,7 +61,8 @@ type PageInfo struct {
 	Window     pagination.Window
 	Prev, Next bool // whether rows stand before and after
 	Count      pagination.Count
-	Total      int64 // unless Count is CountNone
+	Total      int64  // unless Count is CountNone
+	Omitted    string // why there is no Total though it was asked for; empty if there is
 }
 
 // Resources are rows of some type, ready to be shown.

@@ -22,7 +22,8 @@ type Query struct {
 type Page[T any] struct {
 	Rows       []T
 	Prev, Next bool
-	Total      int64 // unless Query.Count is CountNone
+	Total      int64  // unless Query.Count is CountNone
+	Omitted    string // why there is no Total though it was asked for; empty if there is
 }
 
 // Store keeps the rows of one schema. Its methods join the transaction that the context holds, and without one
@@ -32,7 +33,8 @@ type Page[T any] struct {
 //   - Referenced, from Delete
 //   - Unavailable, from all, where the database is gone or too slow
 type Store[T any] interface {
-	// List answers a page. All rows are read from one state of the database, the total included.
+	// List answers a page. All rows are read from one state of the database, the total included. Where counting
+	// would take too long, the total is omitted, or Unavailable if it alone is asked for.
 	List(ctx context.Context, q Query) (Page[T], error)
 	// Get reads one row.
 	Get(ctx context.Context, id ulid.ULID) (*T, error)

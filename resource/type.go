@@ -124,7 +124,7 @@ func (p *plan[T]) list(ctx context.Context, view View, q Query) (Result, error) 
 	}
 	return Result{
 		Type: &p.about, Resources: &rows[T]{plan: p, rows: page.Rows, view: view},
-		Page: &PageInfo{Window: q.Window, Prev: page.Prev, Next: page.Next, Count: q.Count, Total: page.Total},
+		Page: pageInfo(&q, &page),
 	}, nil
 }
 
@@ -146,8 +146,15 @@ func (p *plan[T]) linked(ctx context.Context, id ulid.ULID, relationship string,
 	}
 	return Result{
 		Type: &p.about, ID: id, Relationship: p.about.Reference(relationship), Linked: page.Rows,
-		Page: &PageInfo{Window: q.Window, Prev: page.Prev, Next: page.Next, Count: q.Count, Total: page.Total},
+		Page: pageInfo(&q, &page),
 	}, nil
+}
+
+func pageInfo[T any](q *Query, page *Page[T]) *PageInfo {
+	return &PageInfo{
+		Window: q.Window, Prev: page.Prev, Next: page.Next,
+		Count: q.Count, Total: page.Total, Omitted: page.Omitted,
+	}
 }
 
 func (p *plan[T]) one(row *T, view View, created bool) Result {

@@ -219,24 +219,24 @@ func (l *layout) holds(c resource.Condition, cell int) bool {
 	return true // nil
 }
 
-// total appends the number of rows that meet a condition: a sum of cells, or else a count.
-func (b *builder) total(c resource.Condition) {
-	cells, ok := b.layout.counted(c)
-	switch {
-	case !ok:
-		b.write("(SELECT count(*) FROM ", quote(b.layout.table), " AS ", strings.TrimSuffix(b.prefix, "."), " WHERE ")
-		b.condition(c)
-		b.write(")")
-	case len(cells) == 0:
+// sum appends a sum of cells.
+func (b *builder) sum(cells []int) {
+	if len(cells) == 0 {
 		b.write("0")
-	default:
-		b.write("(SELECT CAST(coalesce(sum(")
-		for i, cell := range cells {
-			if i > 0 {
-				b.write(" + ")
-			}
-			b.write("n", strconv.Itoa(cell))
-		}
-		b.write("), 0) AS bigint) FROM ", quote(b.layout.counter().Name), ")")
+		return
 	}
+	b.write("(SELECT CAST(coalesce(sum(")
+	for i, cell := range cells {
+		if i > 0 {
+			b.write(" + ")
+		}
+		b.write("n", strconv.Itoa(cell))
+	}
+	b.write("), 0) AS bigint) FROM ", quote(b.layout.counter().Name), ")")
+}
+
+// stamp appends a number that every change of the counted table raises: equal stamps are equal tables. Only what
+// is committed counts, so it says nothing in a transaction that writes.
+func (b *builder) stamp(counter string) {
+	b.write("(SELECT CAST(sum(changes) AS bigint) FROM ", quote(counter), ")")
 }

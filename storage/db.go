@@ -29,10 +29,15 @@ type Options struct {
 	// Connections is how many connections there may be at once, 0 for what the dialect deems best. On SQLite it is
 	// those that read; another one writes.
 	Connections int
+	// CountBudget is how long the counting of a total that no counter knows may take; default [DefaultCountBudget].
+	CountBudget time.Duration
 }
 
-// DefaultTimeout is the default of Options.Timeout.
-const DefaultTimeout = 10 * time.Second
+// The defaults of Options.
+const (
+	DefaultTimeout     = 10 * time.Second
+	DefaultCountBudget = 100 * time.Millisecond
+)
 
 // DB is a database.
 type DB struct {
@@ -42,6 +47,7 @@ type DB struct {
 	pools    Pools
 	options  Options
 	keys     keys
+	totals   totals
 
 	mu     sync.RWMutex
 	tables []*layout // in the order in which they were declared
@@ -52,6 +58,9 @@ type DB struct {
 func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.CountBudget == 0 {
+		o.CountBudget = DefaultCountBudget
 	}
 	if o.Timeout == 0 {
 		o.Timeout = DefaultTimeout

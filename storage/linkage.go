@@ -34,11 +34,7 @@ func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (r
 		window: q.Window, count: q.Count,
 		key: "to_id", columns: []string{"to_id"}, table: k.table,
 		where: where,
-		total: func(b *builder) {
-			b.write("(SELECT count(*) FROM ", k.table, " AS ", alias, " WHERE ")
-			where(b)
-			b.write(")")
-		},
+		total: total{write: func(b *builder) { b.count(k.table, where) }},
 	}, &reader[ulid.ULID]{layout: k.layout, id: func(id *ulid.ULID) *ulid.ULID { return id }})
 }
 

@@ -22,29 +22,42 @@ type listing struct {
 	columns []string // of the rows, the key first
 	table   string   // quoted
 	where   func(b *builder)
-	total   func(b *builder)
+	total   total
 	now     time.Time
+}
+
+// form is what a statement of a listing reads beside the page.
+type form struct {
+	total, stamp bool
+	always       bool // if the page is empty, one row without a key, which costs more than doing without
 }
 
 // alias is what the statements call their table.
 const alias = "t0"
 
-// before are the columns that stand before those of the rows: the total if it is asked for, whether there are
-// rows before the page if it has a bound there, and whether there are rows after it, likewise. On the side
-// to which the page is walked, its one row too many tells as well.
-func (p *listing) before() (total, prev, next bool) {
-	return p.count != pagination.CountNone, p.window.After != nil, p.window.Before != nil
-}
+// beside are the columns that tell whether there are rows before the page, if it has a bound there, and whether
+// there are rows after it, likewise. On the side to which the page is walked, its one row too many tells as well.
+func (p *listing) beside() (prev, next bool) { return p.window.After != nil, p.window.Before != nil }
 
-// write writes the statement. Always has it answer one row without a key if the page is empty, which the
-// columns before need; it costs more than doing without.
-func (p *listing) write(b *builder, always bool) {
+// write writes the statement: what is read beside the rows stands before their columns.
+func (p *listing) write(b *builder, f form) {
 	b.write("SELECT ")
-	total, prev, next := p.before()
-	if total {
-		p.total(b)
+	if f.total {
+		p.total.write(b)
+	}
+	if f.stamp {
+		if f.total {
+			b.write(", ")
+		}
+		b.stamp(p.total.counter)
+	}
+	if p.count == pagination.CountOnly {
+		return
+	}
+	if f.total || f.stamp {
 		b.write(", ")
 	}
+	prev, next := p.beside()
 	if prev {
 		p.neighbour(b, " <= ", *p.window.After, true)
 		b.write(", ")
@@ -57,7 +70,7 @@ func (p *listing) write(b *builder, always bool) {
 		}
 		b.write(", ")
 	}
-	if !always {
+	if !f.always {
 		p.names(b, alias)
 		p.rows(b)
 		return
@@ -122,49 +135,47 @@ func (p *listing) order(b *builder, descending bool) {
 	}
 }
 
-// fetch answers the page of a list.
-func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (resource.Page[T], error) {
-	if p.count == pagination.CountOnly {
-		b := &builder{layout: l, prefix: alias + ".", now: p.now}
-		b.write("SELECT ")
-		p.total(b)
-		var page resource.Page[T]
-		if b.err != nil {
-			return page, b.err
-		}
-		err := l.db.reader(ctx).QueryRowxContext(ctx, b.String(), b.args...).Scan(&page.Total)
-		return page, l.db.failed(err)
+// read asks for a page, and for the stamp of the counter if the form says so.
+func read[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f form) (page resource.Page[T], stamp int64, err error) {
+	page, stamp, err = ask(ctx, l, p, in, f)
+	prev, next := p.beside()
+	empty := len(page.Rows) == 0 && p.count != pagination.CountOnly
+	if err == nil && empty && !f.always && (f.total || f.stamp || prev || next) {
+		f.always = true
+		return ask(ctx, l, p, in, f)
 	}
-	page, err := ask(ctx, l, p, in, false)
-	total, prev, next := p.before()
-	if err == nil && len(page.Rows) == 0 && (total || prev || next) {
-		return ask(ctx, l, p, in, true)
-	}
-	return page, err
+	return page, stamp, err
 }
 
-func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], always bool) (page resource.Page[T], err error) {
+func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f form) (page resource.Page[T], stamp int64, err error) {
 	b := &builder{layout: l, prefix: alias + ".", now: p.now}
-	p.write(b, always)
+	p.write(b, f)
 	if b.err != nil {
-		return page, b.err
+		return page, 0, b.err
 	}
-	found, err := l.db.reader(ctx).QueryxContext(ctx, b.String(), b.args...)
-	if err != nil {
-		return page, l.db.failed(err)
-	}
-	defer found.Close()
 	var dest []any
-	total, prev, next := p.before()
-	if total {
+	if f.total {
 		dest = append(dest, &page.Total)
 	}
+	if f.stamp {
+		dest = append(dest, &stamp)
+	}
+	if p.count == pagination.CountOnly {
+		err := l.db.reader(ctx).QueryRowxContext(ctx, b.String(), b.args...).Scan(dest...)
+		return page, stamp, l.db.failed(err)
+	}
+	prev, next := p.beside()
 	if prev {
 		dest = append(dest, &page.Prev)
 	}
 	if next {
 		dest = append(dest, &page.Next)
 	}
+	found, err := l.db.reader(ctx).QueryxContext(ctx, b.String(), b.args...)
+	if err != nil {
+		return page, 0, l.db.failed(err)
+	}
+	defer found.Close()
 	dest = append(dest, in.dest()...)
 	rows := make([]T, 0, min(p.window.Size, pagination.DefaultSize*10)+1)
 	for found.Next() {
@@ -172,14 +183,14 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], alway
 		rows = append(rows, none)
 		in.row = &rows[len(rows)-1]
 		if err := found.Scan(dest...); err != nil {
-			return page, l.db.failed(err)
+			return page, 0, l.db.failed(err)
 		}
 		if in.absent {
 			rows = rows[:0]
 		}
 	}
 	if err := found.Err(); err != nil {
-		return page, l.db.failed(err)
+		return page, 0, l.db.failed(err)
 	}
 	more := len(rows) > p.window.Size
 	if more {
@@ -192,7 +203,7 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], alway
 		page.Next = page.Next || more
 	}
 	page.Rows = rows
-	return page, nil
+	return page, stamp, nil
 }
 
 // reader scans rows into the members of T.

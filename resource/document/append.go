@@ -73,9 +73,12 @@ func AppendMeta(dst []byte, meta resource.Meta) ([]byte, error) {
 // appendPage appends a document with a total, an array that items fills, and links.
 func appendPage(dst []byte, page *resource.PageInfo, links Links, items func(dst []byte) []byte) []byte {
 	dst = append(dst, '{')
-	if page.Count != pagination.CountNone {
-		dst = append(dst, `"meta":{"count":`...)
-		dst = strconv.AppendInt(dst, page.Total, 10)
+	switch {
+	case page.Omitted != "":
+		dst = resource.AppendString(append(dst, `"meta":{"count_omitted":`...), page.Omitted)
+		dst = append(dst, "},"...)
+	case page.Count != pagination.CountNone:
+		dst = strconv.AppendInt(append(dst, `"meta":{"count":`...), page.Total, 10)
 		dst = append(dst, "},"...)
 	}
 	if page.Count == pagination.CountOnly {

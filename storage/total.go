@@ -1,0 +1,135 @@
+package storage
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// Totals that are sums of cells are read with the page and cost nothing to speak of. Others are counted, within
+// a budget of time, and kept with the stamp of their table: while it stays the same, so does the total.
+
+const (
+	// recount is how long a count that took too long is not tried again, so that whoever walks over a list
+	// does not wait for it on every page.
+	recount   = 10 * time.Second
+	maxTotals = 1024 // that are kept
+)
+
+const tooLong = "counting took too long"
+
+// total is how many rows a list has in all.
+type total struct {
+	write   func(b *builder)
+	summed  bool   // it is a sum of cells
+	counter string // whose stamp the total holds with; empty if it depends on more than the rows of the table
+}
+
+// total is the total of a query.
+func (l *layout) total(q resource.Query) total {
+	if q.Count == pagination.CountNone {
+		return total{}
+	}
+	if cells, ok := l.counted(q.Where); ok {
+		return total{write: func(b *builder) { b.sum(cells) }, summed: true}
+	}
+	t := total{write: func(b *builder) { b.count(quote(l.table), func(b *builder) { b.condition(q.Where) }) }}
+	if fixed(q.Where) {
+		t.counter = l.counter().Name
+	}
+	return t
+}
+
+// count appends how many rows of a table meet a condition.
+func (b *builder) count(table string, where func(b *builder)) {
+	b.write("(SELECT count(*) FROM ", table, " AS ", alias, " WHERE ")
+	where(b)
+	b.write(")")
+}
+
+// fetch answers the page of a list. Within a transaction it counts for as long as it takes: to give up would
+// undo the transaction, and what is seen there need never be committed.
+func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (resource.Page[T], error) {
+	if p.count == pagination.CountNone || p.total.summed || l.db.joined(ctx) != nil {
+		page, _, err := read(ctx, l, p, in, form{total: p.count != pagination.CountNone})
+		return page, err
+	}
+	totals, question := &l.db.totals, p.question(l)
+	kept, stamped := totals.find(question), p.total.counter != ""
+	if stamped && kept.found {
+		page, stamp, err := read(ctx, l, p, in, form{stamp: true})
+		if err != nil || stamp == kept.stamp {
+			page.Total = kept.total
+			return page, err
+		}
+	}
+	if time.Since(kept.gaveUp) > recount {
+		bounded, cancel := context.WithTimeout(ctx, l.db.options.CountBudget)
+		page, stamp, err := read(bounded, l, p, in, form{total: true, stamp: stamped})
+		late := errors.Is(bounded.Err(), context.DeadlineExceeded) && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil && stamped:
+			totals.keep(question, keptTotal{found: true, stamp: stamp, total: page.Total})
+		case err != nil && late:
+			totals.keep(question, keptTotal{gaveUp: time.Now()})
+		}
+		if err == nil || !late {
+			return page, err
+		}
+	}
+	if p.count == pagination.CountOnly {
+		return resource.Page[T]{}, resource.Errorf(resource.Unavailable, tooLong)
+	}
+	page, _, err := read(ctx, l, p, in, form{})
+	page.Omitted = tooLong
+	return page, err
+}
+
+// question stands for what is counted.
+func (p *listing) question(l *layout) [sha256.Size]byte {
+	b := &builder{layout: l, prefix: alias + ".", now: p.now}
+	p.total.write(b)
+	return sha256.Sum256(fmt.Appendf(nil, "%s %#v", b.String(), b.args))
+}
+
+// keptTotal is what is known of a total: what it was at a stamp, or when counting took too long.
+type keptTotal struct {
+	found        bool
+	stamp, total int64
+	gaveUp       time.Time
+}
+
+// totals are those that have been counted.
+type totals struct {
+	mu   sync.Mutex
+	kept map[[sha256.Size]byte]keptTotal
+}
+
+func (t *totals) find(question [sha256.Size]byte) keptTotal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.kept[question]
+}
+
+// keep keeps a total, and drops any other one if there are too many.
+func (t *totals) keep(question [sha256.Size]byte, k keptTotal) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.kept == nil {
+		t.kept = map[[sha256.Size]byte]keptTotal{}
+	}
+	if len(t.kept) >= maxTotals {
+		for other := range t.kept {
+			delete(t.kept, other)
+			break
+		}
+	}
+	t.kept[question] = k
+}
