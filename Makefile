@@ -2,9 +2,10 @@
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 10s
+USERS ?= 1000000
 TOOL = go tool -modfile=.ci/tools.mod
 
-.PHONY: help build run test long check race fuzz golden clean
+.PHONY: help build run test long bench check race fuzz golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
@@ -27,6 +28,10 @@ long: ## run the long walks over 100,000 users, and the fuzz targets for a minut
 	@.ci/postgresql
 	@go test ./cmd/reeve -run 'TestWalk' -timeout 15m -users 100000
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=60s
+
+bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)
+	@.ci/postgresql
+	@go test -tags bench ./cmd/reeve -run TestBench -v -timeout 120m -users $(USERS)
 
 check: ## gofmt, vet, staticcheck, the race detector, and the fuzz targets briefly
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed: $$files"; exit 1; }

@@ -29,6 +29,7 @@ type Cluster struct {
 	bin       string // initdb, postgres, createdb, dropdb
 	settings  []string
 	owner     *syscall.Credential // nil for the user of the process
+	kept      bool                // the folder stays
 	server    *exec.Cmd           // nil while stopped
 	exited    chan error          // what became of server, once
 	lifeline  io.Closer           // while it is open, the janitor waits
@@ -70,7 +71,26 @@ func NewCluster(settings ...string) (*Cluster, error) {
 	return c, nil
 }
 
-// prepare makes the data folder and starts the janitor.
+// KeepCluster is [NewCluster] in a folder that stays: it is made if it is not there, and used again if it is.
+func KeepCluster(dir string, settings ...string) (*Cluster, error) {
+	c := &Cluster{dir: dir, kept: true, settings: settings}
+	var err error
+	if c.bin, err = findPostgres(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	if err := c.prepare(); err != nil {
+		return nil, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// prepare makes the data folder, if there is none, and starts the janitor.
 func (c *Cluster) prepare() error {
 	if os.Geteuid() == 0 { // PostgreSQL refuses to run as root
 		var err error
@@ -81,6 +101,9 @@ func (c *Cluster) prepare() error {
 			return err
 		}
 	}
+	if _, err := os.Stat(c.data()); err == nil {
+		return c.employJanitor()
+	}
 	if err := c.run("initdb", "--pgdata", c.data(), "--username", "postgres", "--auth", "trust", "--encoding", "UTF8",
 		"--locale", "C", "--locale-provider", "icu", "--icu-locale", "en", "--no-sync", "--no-instructions"); err != nil {
 		return err
@@ -88,18 +111,19 @@ func (c *Cluster) prepare() error {
 	return c.employJanitor()
 }
 
-// janitor waits until nobody holds the other end of its input, ends the server, and removes the folder.
+// janitor waits until nobody holds the other end of its input, ends the server, and removes the folder unless that
+// is kept.
 const janitor = `read -r _
 pidfile=$1/data/postmaster.pid
 if [ -e "$pidfile" ] && kill -QUIT "$(head -n 1 "$pidfile")"; then
 	i=0
 	while [ -e "$pidfile" ] && [ $i -lt 200 ]; do sleep 0.05; i=$((i+1)); done
 fi
-rm -rf "$1"`
+[ "$2" = true ] || rm -rf "$1"`
 
 // employJanitor starts the janitor in a session of its own, so that no signal of a terminal reaches it.
 func (c *Cluster) employJanitor() error {
-	c.janitor = c.command("sh", "-c", janitor, "janitor", c.dir)
+	c.janitor = c.command("sh", "-c", janitor, "janitor", c.dir, strconv.FormatBool(c.kept))
 	var err error
 	if c.lifeline, err = c.janitor.StdinPipe(); err != nil {
 		return err
@@ -178,8 +202,11 @@ func (c *Cluster) Restart(how Shutdown) error {
 	return c.Start()
 }
 
-// Close stops the server for good and removes its folder.
+// Close stops the server for good, and removes its folder unless that is kept.
 func (c *Cluster) Close() error {
+	if c.kept {
+		return errors.Join(c.Stop(Fast), c.lifeline.Close(), c.janitor.Wait())
+	}
 	return errors.Join(c.Stop(Immediate), c.lifeline.Close(), c.janitor.Wait())
 }
 
