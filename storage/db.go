@@ -42,12 +42,14 @@ const (
 // DB is a database.
 type DB struct {
 	dialect  Dialect
+	uri      string
 	traits   Traits
 	bindType int // of sqlx
 	pools    Pools
 	options  Options
 	keys     keys
 	totals   totals
+	watch    *watch
 
 	mu     sync.RWMutex
 	tables []*layout // in the order in which they were declared
@@ -73,7 +75,7 @@ func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 		pools.Read.SetMaxOpenConns(o.Connections)
 		pools.Read.SetMaxIdleConns(o.Connections)
 	}
-	db := &DB{dialect: d, traits: d.Traits(), pools: pools, options: o}
+	db := &DB{dialect: d, uri: uri, traits: d.Traits(), pools: pools, options: o, watch: newWatch()}
 	db.bindType = sqlx.BindType(db.traits.Name)
 	err = db.Ping(ctx)
 	if err == nil {
@@ -88,11 +90,13 @@ func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 }
 
 // Close ends all connections.
-func (db *DB) Close() error {
-	if db.pools.Read == db.pools.Write {
-		return db.pools.Write.Close()
+func (db *DB) Close() error { return db.pools.close() }
+
+func (p Pools) close() error {
+	if p.Read == p.Write {
+		return p.Write.Close()
 	}
-	return errors.Join(db.pools.Read.Close(), db.pools.Write.Close())
+	return errors.Join(p.Read.Close(), p.Write.Close())
 }
 
 // Ping asks the database whether it is there. Its error is Unavailable.
@@ -123,7 +127,8 @@ func (db *DB) Analyze(ctx context.Context) error {
 // transaction is a transaction that a context holds.
 type transaction struct {
 	*sqlx.Tx
-	failed error // the error that undoes it, whatever its owner says
+	failed  error // the error that undoes it, whatever its owner says
+	changed bool  // it changes or removes something, see [DB.Generation]
 }
 
 // ofDB is the key of a context's transaction on a database.
@@ -181,7 +186,9 @@ func (db *DB) begin(ctx context.Context, fn func(ctx context.Context, tx *transa
 		return tx.failed
 	}
 	done = true
-	return db.failed(tx.Commit())
+	err = tx.Commit()
+	db.raise(tx) // if the commit failed, nobody knows what came of it
+	return db.failed(err)
 }
 
 // Lock waits until no other transaction holds the named lock, and holds it to the end of the transaction that

@@ -56,11 +56,22 @@ type Traits struct {
 	OneWriter bool
 	Stamp     string
 	Elect     string // tries to take the lock of its one parameter for the connection; answers whether it did
+
+	// State answers a text that is another one, on the same connection, after each commit by any other. Notify tells
+	// the other nodes to look; empty if there are none.
+	State  string
+	Notify string
 }
 
 // Pools are the connections to one database. Reads outside of transactions go to Read, all else to Write; they
 // may be the same.
-type Pools struct{ Write, Read *sqlx.DB }
+type Pools struct {
+	Write, Read *sqlx.DB
+
+	// Listen calls heard when a node has notified the others, until the context ends or an error is found. Nil if there
+	// is one node.
+	Listen func(ctx context.Context, heard func()) error
+}
 
 // Column is a column that a table has.
 type Column struct {

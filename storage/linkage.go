@@ -77,6 +77,7 @@ func (k *Linkage) Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (
 // each writes in statements of a bearable size, in one transaction, and adds up how many rows they changed.
 func (k *Linkage) each(ctx context.Context, to []ulid.ULID, write func(b *builder, to []ulid.ULID), changed *int) error {
 	return k.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+		tx.changed = true
 		for some := range slices.Chunk(to, maxRows) {
 			b := &builder{layout: k.layout}
 			write(b, some)

@@ -256,6 +256,7 @@ func (t *Table[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) err
 		b.Reset()
 		if loud {
 			b.write(", version = version + 1")
+			tx.changed = true
 		}
 		b.write(" WHERE id = ")
 		b.bind(id)
@@ -301,6 +302,7 @@ func (t *Table[T]) assignments(b *builder, id ulid.ULID, row *T, before []any) (
 // Delete removes a row and what the rules of deletion say.
 func (t *Table[T]) Delete(ctx context.Context, id ulid.ULID) error {
 	return t.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+		tx.changed = true
 		result, err := tx.ExecContext(ctx, t.remove, t.db.dialect.Value(id))
 		if err != nil {
 			return t.db.undo(tx, t.layout.refused(err, true))

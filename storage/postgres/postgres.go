@@ -43,6 +43,8 @@ func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, Position: "strpos", ForUpdate: " FOR UPDATE", MaxParameters: 65535,
 		Analyze: "ANALYZE",
+		State:   "SELECT pg_current_snapshot()::text", // which commits can be seen
+		Notify:  "NOTIFY " + channel,
 		Lock:    "SELECT pg_advisory_xact_lock($1)",
 		Elect:   "SELECT pg_try_advisory_lock($1)",
 		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL)
@@ -76,7 +78,30 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 	db.SetMaxOpenConns(connections)
 	db.SetMaxIdleConns(connections)
 	db.SetConnMaxIdleTime(idleTime)
-	return storage.Pools{Write: db, Read: db}, nil
+	return storage.Pools{Write: db, Read: db, Listen: func(ctx context.Context, heard func()) error {
+		return listen(ctx, parsed.String(), heard)
+	}}, nil
+}
+
+// channel is what nodes notify each other on. It belongs to the database.
+const channel = "reeve"
+
+// listen calls heard when something was notified, until the context ends or the connection breaks.
+func listen(ctx context.Context, uri string, heard func()) error {
+	notified := make(chan *pq.Notification, 1)
+	conn, err := pq.NewListenerConn(uri, notified)
+	if err != nil {
+		return err
+	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // that ends what follows
+	_, err = conn.Listen(channel)
+	if err != nil {
+		_ = conn.Close() // the error says more
+	}
+	for range notified { // until the connection breaks or is closed, and all that it brought is taken
+		heard()
+	}
+	return errors.Join(err, conn.Err())
 }
 
 // stale reports that a table was altered after a statement on it had been prepared: "cached plan must not change

@@ -44,6 +44,7 @@ func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr",
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
+		State: "PRAGMA data_version",
 	}
 }
 

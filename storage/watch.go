@@ -1,0 +1,147 @@
+package storage
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"golang.org/x/sync/errgroup"
+)
+
+// How the watch on the database goes.
+const (
+	watchInterval = 500 * time.Millisecond // between two looks
+	watchTrust    = time.Second            // how long after a look the generation counts: more than the interval
+	notifyPause   = 10 * time.Millisecond  // commits within it are told of together
+)
+
+// watch is what a process knows of changes.
+type watch struct {
+	opened     time.Time
+	generation atomic.Uint64
+	trusted    atomic.Int64  // until when the generation counts: a time.Duration from opened
+	changed    chan struct{} // other nodes are to be told
+}
+
+func newWatch() *watch { return &watch{opened: time.Now(), changed: make(chan struct{}, 1)} }
+
+// Generation is a number that rises with whatever changes or removes rows or links; what only adds rows, or notes an
+// activity, need not raise it. A commit of this process has raised it when it returns. One of another process, a
+// hand in psql too, raises it within a second.
+//
+// So what was read after the number was asked for is true as long as the number is the same, and known. It is not
+// known unless [DB.Watch] runs and the database answers it.
+func (db *DB) Generation() (n uint64, known bool) {
+	n = db.watch.generation.Load()
+	return n, time.Since(db.watch.opened) < time.Duration(db.watch.trusted.Load())
+}
+
+// raise follows a commit, or one that may have been.
+func (db *DB) raise(tx *transaction) {
+	if !tx.changed {
+		return
+	}
+	db.watch.generation.Add(1)
+	select {
+	case db.watch.changed <- struct{}{}:
+	default: // they will be
+	}
+}
+
+// Watch looks for what others commit, and tells other nodes of what this one does, until the context ends. Its
+// connections are its own, so that it need not wait for those of requests. While the database is away it tries
+// again.
+//
+// A look compares the state that the database reports with that of the look before; no commit leaves it as it was.
+// Notifications only save the time until the next look: to lose one does no harm.
+func (db *DB) Watch(ctx context.Context) error {
+	pools, err := db.dialect.Open(db.uri)
+	if err != nil {
+		return db.failed(err)
+	}
+	var group errgroup.Group
+	group.Go(func() error {
+		return db.again(ctx, "changes are not seen just now", func() error { return db.look(ctx, pools.Read) })
+	})
+	if pools.Listen != nil {
+		group.Go(func() error {
+			return db.again(ctx, "other nodes are not heard just now", func() error {
+				return pools.Listen(ctx, func() { db.watch.generation.Add(1) })
+			})
+		})
+	}
+	err = group.Wait()
+	if closing := pools.close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// again repeats what should only end with the context.
+func (db *DB) again(ctx context.Context, otherwise string, work func() error) error {
+	for {
+		if err := work(); err != nil && ctx.Err() == nil {
+			db.options.Log.WarnContext(ctx, "storage: "+otherwise, "error", err)
+		}
+		if !pause(ctx, nil) {
+			return nil
+		}
+	}
+}
+
+// look does the work of Watch on one connection until that fails.
+func (db *DB) look(ctx context.Context, pool *sqlx.DB) error {
+	conn, err := connect(ctx, pool)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() // whatever it says: it has failed, or is not needed any more
+	seen := ""         // which says nothing of what another connection sees
+	see := func() error {
+		asked := time.Since(db.watch.opened)
+		ctx, cancel := context.WithTimeout(ctx, watchTrust)
+		defer cancel()
+		state := ""
+		if err := conn.GetContext(ctx, &state, db.traits.State); err != nil {
+			return err
+		}
+		if state != seen {
+			db.watch.generation.Add(1)
+		}
+		seen = state
+		db.watch.trusted.Store(int64(asked + watchTrust))
+		return nil
+	}
+	tell := func() error {
+		ctx, cancel := context.WithTimeout(ctx, watchTrust)
+		defer cancel()
+		_, err := conn.ExecContext(ctx, db.traits.Notify)
+		return err
+	}
+
+	changed := db.watch.changed
+	if db.traits.Notify == "" {
+		changed = nil // there is nobody to be told
+	}
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	for err = see(); err == nil; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+			err = see()
+		case <-changed:
+			err = tell()
+			time.Sleep(notifyPause)
+		}
+	}
+	return err
+}
+
+func connect(ctx context.Context, pool *sqlx.DB) (*sqlx.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, watchTrust)
+	defer cancel()
+	return pool.Connx(ctx)
+}
