@@ -3,6 +3,8 @@ package openapi_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -34,11 +36,11 @@ func ExampleDocument() {
 		return
 	}
 	doc := openapi.Document(registry.Descriptions(), openapi.Info{Version: "1.0.0"})
-	for _, path := range doc.Paths.InMatchingOrder() {
-		fmt.Println(path, doc.Paths.Value(path).Get.OperationID)
+	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
+		fmt.Println(path, doc.Paths[path]["get"].ID)
 	}
 	// Output:
 	// /api/admin/v1/planets listPlanets
-	// /api/admin/v1/planets/{id} getPlanet
 	// /api/admin/v1/planets/by-name/{name} getPlanetByName
+	// /api/admin/v1/planets/{id} getPlanet
 }

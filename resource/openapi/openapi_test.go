@@ -201,14 +201,10 @@ var info = openapi.Info{
 	TokenURL: "https://id.example.com/oauth2/token", AuthorizationURL: "https://id.example.com/authorize",
 }
 
-// load reads a document as a tool would, and checks it.
 func load(t *testing.T, text []byte) *openapi3.T {
 	t.Helper()
-	doc, err := openapi3.NewLoader().LoadFromData(text)
+	doc, err := openapitest.Load(text)
 	if err != nil {
-		t.Fatal(err)
-	}
-	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return doc
@@ -218,20 +214,11 @@ func TestDocumentIsValid(t *testing.T) {
 	registry, _ := toy(t)
 	for name, info := range map[string]openapi.Info{"all": info, "least": {Version: "1"}} {
 		t.Run(name, func(t *testing.T) {
-			doc := openapi.Document(registry.Descriptions(), info)
-			if err := doc.Validate(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			text, err := json.Marshal(doc)
+			text, err := json.Marshal(openapi.Document(registry.Descriptions(), info))
 			if err != nil {
 				t.Fatal(err)
 			}
 			load(t, text)
-			var members any
-			if err := json.Unmarshal(text, &members); err != nil {
-				t.Fatal(err)
-			}
-			noNull(t, "", members)
 			again, err := json.Marshal(openapi.Document(registry.Descriptions(), info))
 			if err != nil || !bytes.Equal(text, again) {
 				t.Errorf("the same types gave another document (%v)", err)
@@ -240,21 +227,25 @@ func TestDocumentIsValid(t *testing.T) {
 	}
 }
 
-// noNull finds members that are null where OpenAPI wants an object or an array, which the library lets pass.
-func noNull(t *testing.T, path string, v any) {
-	t.Helper()
-	switch v := v.(type) {
-	case nil:
-		t.Errorf("%s is null", path)
-	case map[string]any:
-		for name, member := range v {
-			if name != "enum" && name != "examples" {
-				noNull(t, path+"/"+name, member)
-			}
+func TestLoadFindsWhatIsInvalid(t *testing.T) {
+	text, err := json.Marshal(openapi.Document(nil, info))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load(t, text)
+	for right, wrong := range map[string]string{
+		`"bearer":[]`:                   `"bearer":null`,
+		`"openapi":"3.1.0"`:             `"openapi":null`,
+		`"#/components/schemas/Errors"`: `"#/components/schemas/None"`,
+		`"in":"path"`:                   `"in":"nowhere"`,
+		`"type":"object"`:               `"type":"thing"`,
+	} {
+		broken := bytes.ReplaceAll(text, []byte(right), []byte(wrong))
+		if bytes.Equal(broken, text) {
+			t.Errorf("the document has no %s", right)
 		}
-	case []any:
-		for i, item := range v {
-			noNull(t, fmt.Sprint(path, "/", i), item)
+		if _, err := openapitest.Load(broken); err == nil {
+			t.Errorf("%s is found valid", wrong)
 		}
 	}
 }
@@ -264,7 +255,7 @@ func TestSecurity(t *testing.T) {
 		doc := openapi.Document(nil, info)
 		for _, way := range doc.Security {
 			for name := range way {
-				scheme := doc.Components.SecuritySchemes[name].Value
+				scheme := doc.Components.SecuritySchemes[name]
 				if scheme.Flows != nil && scheme.Flows.AuthorizationCode != nil {
 					name += " with authorization code"
 				}
@@ -375,9 +366,9 @@ func TestOperations(t *testing.T) {
 	registry, _ := toy(t)
 	doc := openapi.Document(registry.Descriptions(), info)
 	var got []string
-	for path, item := range doc.Paths.Map() {
-		for method, op := range item.Operations() {
-			got = append(got, fmt.Sprintf("%s %s %s", op.OperationID, method, strings.TrimPrefix(path, httpapi.Base)))
+	for path, item := range doc.Paths {
+		for method, op := range item {
+			got = append(got, fmt.Sprintf("%s %s %s", op.ID, strings.ToUpper(method), strings.TrimPrefix(path, httpapi.Base)))
 		}
 	}
 	want := []string{
@@ -408,6 +399,9 @@ func TestOperations(t *testing.T) {
 		for action, path := range map[string]string{
 			"lend": "lend", "rate": "rate", "dustOff": "dust-off", "weigh": "weigh", "praise": "praise",
 		} {
+			if at.path == "/library-books" && action == "rate" {
+				continue // it must be told the stars
+			}
 			want = append(want, action+at.name+" POST "+at.path+"/"+path)
 		}
 	}

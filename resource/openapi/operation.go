@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/getkin/kin-openapi/openapi3"
-
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/httpapi"
@@ -20,11 +18,11 @@ type call struct {
 	id           string // as createUser; its words are the summary
 	doc          string
 	verb         string // of the permission that it needs
-	parameters   openapi3.Parameters
-	body         *openapi3.SchemaRef // nil if it takes none
-	optional     bool                // the body may be left out
+	parameters   []*Parameter
+	body         *Schema // nil if it takes none
+	optional     bool    // the body may be left out
 	status       int
-	answer       *openapi3.SchemaRef // nil if the answer has no body
+	answer       *Schema // nil if the answer has no body
 }
 
 // add adds an operation of a type to the document.
@@ -36,31 +34,33 @@ func (b *builder) add(d *resource.Description, c call) {
 	if c.doc != "" {
 		description = c.doc + "\n\n" + description
 	}
-	op := &openapi3.Operation{
-		OperationID: c.id, Summary: sentence(c.id), Description: description, Tags: []string{d.Name},
-		Parameters: c.parameters, Responses: openapi3.NewResponsesWithCapacity(16),
+	op := &Operation{
+		ID: c.id, Summary: sentence(c.id), Description: description, Tags: []string{d.Name},
+		Parameters: c.parameters, Responses: map[string]*Response{},
 	}
 	success := answer(http.StatusText(c.status), c.answer)
 	if c.status == http.StatusCreated {
-		success.Headers = openapi3.Headers{"Location": header("The path of the new resource.", text(""))}
+		success.Headers = map[string]Header{"Location": header("The path of the new resource.", text(""))}
 	}
-	op.Responses.Set(strconv.Itoa(c.status), &openapi3.ResponseRef{Value: success})
+	op.Responses[strconv.Itoa(c.status)] = success
 	statuses := failures
 	if c.method != http.MethodGet {
 		statuses = slices.Concat(statuses, writeFailures)
 	}
 	if c.body != nil {
-		op.RequestBody = &openapi3.RequestBodyRef{
-			Value: openapi3.NewRequestBody().WithContent(content(c.body)).WithRequired(!c.optional),
-		}
+		op.RequestBody = &RequestBody{Required: !c.optional, Content: content(c.body)}
 	}
 	if c.body != nil || c.method == http.MethodPost {
 		statuses = slices.Concat(statuses, bodyFailures)
 	}
 	for _, status := range statuses {
-		op.Responses.Set(strconv.Itoa(status), b.failure(status))
+		op.Responses[strconv.Itoa(status)] = failure(status)
 	}
-	b.doc.AddOperation(httpapi.Base+c.path, c.method, op)
+	path := httpapi.Base + c.path
+	if b.doc.Paths[path] == nil {
+		b.doc.Paths[path] = PathItem{}
+	}
+	b.doc.Paths[path][strings.ToLower(c.method)] = op
 }
 
 // describe adds all operations of a type.
@@ -70,7 +70,7 @@ func (b *builder) describe(d *resource.Description) {
 		return
 	}
 	b.describeAll(d, "/"+d.Path())
-	b.describeOne(d, "/"+d.Path()+"/{id}", "", openapi3.Parameters{b.parameter("id")})
+	b.describeOne(d, "/"+d.Path()+"/{id}", "", []*Parameter{parameter("id")})
 	for _, key := range d.Lookups {
 		b.describeOne(d, "/"+d.Path()+"/by-"+strings.ReplaceAll(key, "_", "-")+"/{"+key+"}", "By"+pascal(key), lookup(d, key))
 	}
@@ -84,7 +84,7 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 	if d.Serves(resource.List) {
 		b.add(d, call{
 			method: http.MethodGet, path: path, id: "list" + pascal(d.Plural), verb: resource.List,
-			parameters: slices.Concat(b.pages(), filters(d)),
+			parameters: slices.Concat(pages(), filters(d)),
 			status:     http.StatusOK, answer: b.listDocument(d),
 		})
 	}
@@ -104,14 +104,14 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 		case d.Bulk(a):
 			c.doc = strings.TrimSpace(a.Doc + " Done to every resource that meets the filters; one must be given.")
 			c.parameters, c.status = filters(d), http.StatusOK
-			c.answer = meta(closed(openapi3.Schemas{"affected": integer(0)}, "affected"))
+			c.answer = meta(closed(Schemas{"affected": integer(0)}, "affected"))
 			b.add(d, c)
 		}
 	}
 }
 
 // describeOne adds what is done with one resource, at a path that finds it by its id or by a natural key.
-func (b *builder) describeOne(d *resource.Description, path, by string, parameters openapi3.Parameters) {
+func (b *builder) describeOne(d *resource.Description, path, by string, parameters []*Parameter) {
 	one := pascal(d.Name) + by
 	if d.Serves(resource.Get) {
 		b.add(d, call{
@@ -149,8 +149,8 @@ func (b *builder) action(d *resource.Description, a *resource.ActionDescription,
 		status: http.StatusOK,
 	}
 	if len(a.Arguments) > 0 {
-		c.body = b.schema(pascal(d.Name)+"."+pascal(a.Name), attributes(a.Arguments, created))
-		c.optional = len(c.body.Value.Required) == 0
+		arguments := attributes(a.Arguments, created)
+		c.body, c.optional = b.schema(pascal(d.Name)+"."+pascal(a.Name), arguments), len(arguments.Required) == 0
 	}
 	switch a.Answer {
 	case resource.AnswersResource:
@@ -164,11 +164,10 @@ func (b *builder) action(d *resource.Description, a *resource.ActionDescription,
 }
 
 // lookup is the parameter of the path that finds a resource by a natural key.
-func lookup(d *resource.Description, key string) openapi3.Parameters {
+func lookup(d *resource.Description, key string) []*Parameter {
 	i := slices.IndexFunc(d.Attributes, func(a resource.AttributeDescription) bool { return a.Name == key })
 	a := &d.Attributes[i] // it is there, as the registry has verified
-	p := openapi3.NewPathParameter(key).WithDescription(a.Doc).WithSchema(kind(a.Kind))
-	return openapi3.Parameters{{Value: p}}
+	return []*Parameter{inPath(key, a.Doc, kind(a.Kind))}
 }
 
 // describeRelationship adds the reading and the writing of a relationship.
@@ -178,23 +177,23 @@ func (b *builder) describeRelationship(d *resource.Description, r *resource.Refe
 	}
 	c := call{
 		path: "/" + d.Path() + "/{id}/relationships/" + r.Name, doc: r.Doc,
-		parameters: openapi3.Parameters{b.parameter("id")},
+		parameters: []*Parameter{parameter("id")},
 	}
 	name := pascal(d.Name) + pascal(r.Name)
 	read := c
 	read.method, read.verb, read.status = http.MethodGet, resource.Get, http.StatusOK
 	if r.Many {
 		read.id = "list" + name
-		read.parameters = slices.Concat(c.parameters, b.pages())
+		read.parameters = slices.Concat(c.parameters, pages())
 		read.answer = b.schema(pascal(r.Type)+".Identifier.List", list(b.identifier(r.Type)))
 	} else {
 		read.id = "get" + name
-		read.answer = closed(openapi3.Schemas{"data": b.linkage(r), "links": links()}, "data", "links")
+		read.answer = closed(Schemas{"data": b.linkage(r), "links": links()}, "data", "links")
 	}
 	b.add(d, read)
 	write := func(method, verb string) {
 		c.method, c.id, c.verb, c.status = method, verb+name, resource.Update, http.StatusNoContent
-		c.body = open(openapi3.Schemas{"data": b.linkage(r)}, "data")
+		c.body = open(Schemas{"data": b.linkage(r)}, "data")
 		b.add(d, c)
 	}
 	switch {
@@ -209,58 +208,62 @@ func (b *builder) describeRelationship(d *resource.Description, r *resource.Refe
 }
 
 // meta is the answer that has nothing else.
-func meta(members *openapi3.SchemaRef) *openapi3.SchemaRef {
-	return closed(openapi3.Schemas{"meta": members}, "meta")
+func meta(members *Schema) *Schema {
+	return closed(Schemas{"meta": members}, "meta")
 }
 
 // describeParameters names the parameters that operations share.
 func (b *builder) describeParameters() {
-	name := func(component string, p *openapi3.Parameter, description string, s *openapi3.SchemaRef) {
-		p.Description, p.Schema = description, s
-		b.doc.Components.Parameters[component] = &openapi3.ParameterRef{Value: p}
-	}
 	size := integer(1)
-	size.Value.WithMax(pagination.MaxSize)
+	size.Maximum = pagination.MaxSize
 	count := words("true", "false", "only")
-	count.Value.Default = "true"
-	query := openapi3.NewQueryParameter
-	name("id", openapi3.NewPathParameter("id"), "The id of the resource.", id())
-	name("page.first", query("page[first]"), "How many resources to show from the start, "+
-		strconv.Itoa(pagination.DefaultSize)+" unless given.", size)
-	name("page.last", query("page[last]"), "How many resources to show from the end; not together with page[first].", size)
-	name("page.after", query("page[after]"), "Show only resources after this id, which need not exist.", id())
-	name("page.before", query("page[before]"), "Show only resources before this id, which need not exist.", id())
-	name("count", query("count"), "Whether to show the resources and their exact total, the resources alone, or the "+
-		"total alone.", count)
+	count.Default = "true"
+	b.doc.Components.Parameters = map[string]*Parameter{
+		"id": inPath("id", "The id of the resource.", id()),
+		"page.first": inQuery("page[first]", "How many resources to show from the start, "+
+			strconv.Itoa(pagination.DefaultSize)+" unless given.", size),
+		"page.last": inQuery("page[last]", "How many resources to show from the end; not together with page[first].",
+			size),
+		"page.after":  inQuery("page[after]", "Show only resources after this id, which need not exist.", id()),
+		"page.before": inQuery("page[before]", "Show only resources before this id, which need not exist.", id()),
+		"count": inQuery("count", "Whether to show the resources and their exact total, the resources alone, or the "+
+			"total alone.", count),
+	}
 }
 
 // parameter is the reference to a parameter that [builder.describeParameters] has named.
-func (b *builder) parameter(component string) *openapi3.ParameterRef {
-	return &openapi3.ParameterRef{
-		Ref: "#/components/parameters/" + component, Value: b.doc.Components.Parameters[component].Value,
-	}
+func parameter(component string) *Parameter {
+	return &Parameter{Ref: "#/components/parameters/" + component}
+}
+
+func inPath(name, description string, s *Schema) *Parameter {
+	return &Parameter{Name: name, In: "path", Description: description, Required: true, Schema: s}
+}
+
+func inQuery(name, description string, s *Schema) *Parameter {
+	return &Parameter{Name: name, In: "query", Description: description, Schema: s}
 }
 
 // pages are the parameters of every list.
-func (b *builder) pages() openapi3.Parameters {
-	return openapi3.Parameters{
-		b.parameter("page.first"), b.parameter("page.last"), b.parameter("page.after"), b.parameter("page.before"),
-		b.parameter("count"),
+func pages() []*Parameter {
+	return []*Parameter{
+		parameter("page.first"), parameter("page.last"), parameter("page.after"), parameter("page.before"),
+		parameter("count"),
 	}
 }
 
 // filters are the filters of a type. One that is repeated means any of its values.
-func filters(d *resource.Description) openapi3.Parameters {
-	var all openapi3.Parameters
+func filters(d *resource.Description) []*Parameter {
+	var all []*Parameter
 	for i := range d.Filters {
 		f := &d.Filters[i]
-		value := kind(f.Kind).NewRef()
+		value := kind(f.Kind)
 		if f.Closed() {
 			value = words(f.Words()...)
 		}
-		p := openapi3.NewQueryParameter(f.Parameter()).WithDescription(f.Doc)
-		p.Style, p.Explode, p.Schema = openapi3.SerializationForm, new(true), nonEmpty(array(value))
-		all = append(all, &openapi3.ParameterRef{Value: p})
+		p := inQuery(f.Parameter(), f.Doc, nonEmpty(array(value)))
+		p.Style, p.Explode = "form", true
+		all = append(all, p)
 	}
 	return all
 }

@@ -3,87 +3,76 @@ package openapi
 import (
 	"slices"
 
-	"github.com/getkin/kin-openapi/openapi3"
-
 	"reeve/resource"
 )
 
 // closed is an object that has no members but these.
-func closed(members openapi3.Schemas, required ...string) *openapi3.SchemaRef {
+func closed(members Schemas, required ...string) *Schema {
 	s := open(members, required...)
-	s.Value.AdditionalProperties = openapi3.AdditionalProperties{Has: new(false)}
+	s.AdditionalProperties = new(false)
 	return s
 }
 
 // open is an object that may have other members, which are ignored.
-func open(members openapi3.Schemas, required ...string) *openapi3.SchemaRef {
-	s := openapi3.NewObjectSchema()
-	s.Properties = members
-	s.Required = slices.Sorted(slices.Values(required))
-	return s.NewRef()
+func open(members Schemas, required ...string) *Schema {
+	return &Schema{Type: Types{"object"}, Properties: members, Required: slices.Sorted(slices.Values(required))}
 }
 
-func array(items *openapi3.SchemaRef) *openapi3.SchemaRef {
-	s := openapi3.NewArraySchema()
-	s.Items = items
-	return s.NewRef()
+func array(items *Schema) *Schema {
+	return &Schema{Type: Types{"array"}, Items: items}
 }
 
-func nonEmpty(array *openapi3.SchemaRef) *openapi3.SchemaRef {
-	array.Value.MinItems = 1
+func nonEmpty(array *Schema) *Schema {
+	array.MinItems = 1
 	return array
 }
 
-func text(description string) *openapi3.SchemaRef {
-	s := openapi3.NewStringSchema()
-	s.Description = description
-	return s.NewRef()
+func text(description string) *Schema {
+	return &Schema{Type: Types{"string"}, Description: description}
 }
 
-func matching(text *openapi3.SchemaRef, pattern string) *openapi3.SchemaRef {
-	text.Value.Pattern = pattern
+func matching(text *Schema, pattern string) *Schema {
+	text.Pattern = pattern
 	return text
 }
 
-func constant(word string) *openapi3.SchemaRef {
-	s := openapi3.NewStringSchema()
-	s.Const = word
-	return s.NewRef()
+func constant(word string) *Schema {
+	return &Schema{Type: Types{"string"}, Const: word}
 }
 
-func words(all ...string) *openapi3.SchemaRef {
-	s := openapi3.NewStringSchema()
+func words(all ...string) *Schema {
+	s := text("")
 	for _, word := range all {
 		s.Enum = append(s.Enum, word)
 	}
-	return s.NewRef()
+	return s
 }
 
-func integer(least float64) *openapi3.SchemaRef {
-	return openapi3.NewInt64Schema().WithMin(least).NewRef()
+func integer(least int) *Schema {
+	return &Schema{Type: Types{"integer"}, Format: "int64", Minimum: &least}
 }
 
-func id() *openapi3.SchemaRef { return kind(resource.ID).NewRef() }
+func id() *Schema { return kind(resource.ID) }
 
 // kind is what JSON values of a kind look like.
-func kind(k resource.Kind) *openapi3.Schema {
+func kind(k resource.Kind) *Schema {
 	switch k {
 	case resource.Bool:
-		return openapi3.NewBoolSchema()
+		return &Schema{Type: Types{"boolean"}}
 	case resource.Int:
-		return openapi3.NewInt64Schema()
+		return &Schema{Type: Types{"integer"}, Format: "int64"}
 	case resource.Float:
-		return openapi3.NewFloat64Schema()
+		return &Schema{Type: Types{"number"}}
 	case resource.Time:
-		return openapi3.NewDateTimeSchema()
+		return &Schema{Type: Types{"string"}, Format: "date-time"}
 	case resource.ID:
-		return openapi3.NewStringSchema().WithFormat("ulid").WithPattern("^[0-7][0-9A-HJKMNP-TV-Z]{25}$")
+		return &Schema{Type: Types{"string"}, Format: "ulid", Pattern: "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
 	case resource.Strings:
-		return openapi3.NewArraySchema().WithItems(openapi3.NewStringSchema())
+		return array(text(""))
 	case resource.JSON:
-		return openapi3.NewSchema()
+		return &Schema{}
 	}
-	return openapi3.NewStringSchema()
+	return text("")
 }
 
 // use is where an attribute or a reference stands: in an answer, or in a body.
@@ -97,14 +86,14 @@ const (
 )
 
 // attribute is the schema of the values of an attribute.
-func attribute(a *resource.AttributeDescription, in use) *openapi3.SchemaRef {
+func attribute(a *resource.AttributeDescription, in use) *Schema {
 	s := kind(a.Kind)
 	s.Description = a.Doc
 	for _, word := range a.OneOf {
 		s.Enum = append(s.Enum, word)
 	}
 	if a.Nullable && s.Type != nil {
-		s.Type = &openapi3.Types{s.Type.Slice()[0], openapi3.TypeNull}
+		s.Type = append(s.Type, "null")
 		if s.Enum != nil {
 			s.Enum = append(s.Enum, nil)
 		}
@@ -118,18 +107,18 @@ func attribute(a *resource.AttributeDescription, in use) *openapi3.SchemaRef {
 	case created, changed:
 		s.WriteOnly = !a.Visible()
 		if a.Kind == resource.String && a.MaxLength > 0 {
-			s.MaxLength = new(uint64(a.MaxLength))
+			s.MaxLength = a.MaxLength
 		}
 	}
 	if in == created {
 		s.Default = a.Default
 	}
-	return s.NewRef()
+	return s
 }
 
 // attributes is the object of those attributes that stand there.
-func attributes(all []resource.AttributeDescription, in use) *openapi3.SchemaRef {
-	members := openapi3.Schemas{}
+func attributes(all []resource.AttributeDescription, in use) *Schema {
+	members := Schemas{}
 	var required []string
 	for i := range all {
 		a := &all[i]
@@ -154,8 +143,8 @@ func attributes(all []resource.AttributeDescription, in use) *openapi3.SchemaRef
 
 // relationships is the object of those references that stand there, nil if there are none. Answers show what a
 // to-one names, and where the linkage of a to-many is.
-func (b *builder) relationships(all []resource.ReferenceDescription, in use) *openapi3.SchemaRef {
-	members := openapi3.Schemas{}
+func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Schema {
+	members := Schemas{}
 	var required []string
 	for i := range all {
 		r := &all[i]
@@ -163,16 +152,16 @@ func (b *builder) relationships(all []resource.ReferenceDescription, in use) *op
 		if body && !r.Writable(in == created) {
 			continue
 		}
-		var s *openapi3.SchemaRef
+		var s *Schema
 		switch {
 		case body:
-			s = open(openapi3.Schemas{"data": b.linkage(r)}, "data")
+			s = open(Schemas{"data": b.linkage(r)}, "data")
 		case r.Many:
-			s = closed(openapi3.Schemas{"links": links()}, "links")
+			s = closed(Schemas{"links": links()}, "links")
 		default:
-			s = closed(openapi3.Schemas{"data": b.linkage(r)}, "data")
+			s = closed(Schemas{"data": b.linkage(r)}, "data")
 		}
-		s.Value.Description = r.Doc
+		s.Description = r.Doc
 		members[r.Name] = s
 		if !body || r.Required && in == created {
 			required = append(required, r.Name)
@@ -185,30 +174,28 @@ func (b *builder) relationships(all []resource.ReferenceDescription, in use) *op
 }
 
 // linkage is what a reference names: identifiers, an identifier, or null.
-func (b *builder) linkage(r *resource.ReferenceDescription) *openapi3.SchemaRef {
+func (b *builder) linkage(r *resource.ReferenceDescription) *Schema {
 	switch identifier := b.identifier(r.Type); {
 	case r.Many:
 		return array(identifier)
 	case r.Nullable:
-		null := openapi3.NewSchema()
-		null.Type = &openapi3.Types{openapi3.TypeNull}
-		return (&openapi3.Schema{AnyOf: openapi3.SchemaRefs{identifier, null.NewRef()}}).NewRef()
+		return &Schema{AnyOf: []*Schema{identifier, {Type: Types{"null"}}}}
 	default:
 		return identifier
 	}
 }
 
 // identifier names one resource of a type, or of any type if that is empty.
-func (b *builder) identifier(typ string) *openapi3.SchemaRef {
+func (b *builder) identifier(typ string) *Schema {
 	if typ == "" {
-		return b.schema("Identifier", closed(openapi3.Schemas{"type": text(""), "id": id()}, "type", "id"))
+		return b.schema("Identifier", closed(Schemas{"type": text(""), "id": id()}, "type", "id"))
 	}
-	return b.schema(pascal(typ)+".Identifier", closed(openapi3.Schemas{"type": constant(typ), "id": id()}, "type", "id"))
+	return b.schema(pascal(typ)+".Identifier", closed(Schemas{"type": constant(typ), "id": id()}, "type", "id"))
 }
 
 // links is a member links with self alone, or with others that may be there too.
-func links(others ...string) *openapi3.SchemaRef {
-	members := openapi3.Schemas{"self": text("")}
+func links(others ...string) *Schema {
+	members := Schemas{"self": text("")}
 	for _, name := range others {
 		members[name] = text("")
 	}
@@ -216,11 +203,11 @@ func links(others ...string) *openapi3.SchemaRef {
 }
 
 // resourceObject is a resource of the type as answers show it. In a list it has its cursor.
-func (b *builder) resourceObject(d *resource.Description, in use) *openapi3.SchemaRef {
+func (b *builder) resourceObject(d *resource.Description, in use) *Schema {
 	cursor := text("The value of page[after] and page[before] for this place.")
-	members := openapi3.Schemas{
+	members := Schemas{
 		"type": constant(d.Name), "id": id(), "attributes": attributes(d.Attributes, in), "links": links(),
-		"meta": closed(openapi3.Schemas{"page": closed(openapi3.Schemas{"cursor": cursor}, "cursor")}, "page"),
+		"meta": closed(Schemas{"page": closed(Schemas{"cursor": cursor}, "cursor")}, "page"),
 	}
 	required := []string{"type", "id", "attributes", "links"}
 	if r := b.relationships(d.References, in); r != nil {
@@ -228,53 +215,58 @@ func (b *builder) resourceObject(d *resource.Description, in use) *openapi3.Sche
 		required = append(required, "relationships")
 	}
 	s := closed(members, required...)
-	s.Value.Description = d.Doc
+	s.Description = d.Doc
 	return s
 }
 
 // document is the answer with one resource, and with meta if an action tells more. The answer to a creation has a
 // schema of its own if the type has attributes that are shown once.
-func (b *builder) document(d *resource.Description, in use) *openapi3.SchemaRef {
+func (b *builder) document(d *resource.Description, in use) *Schema {
 	name := pascal(d.Name)
 	if in == issued && slices.ContainsFunc(d.Attributes, func(a resource.AttributeDescription) bool { return a.Once }) {
 		name += ".Issued"
 	}
 	one := b.schema(name, b.resourceObject(d, in))
-	members := openapi3.Schemas{"meta": open(nil), "data": one, "links": links()}
+	members := Schemas{"meta": open(nil), "data": one, "links": links()}
 	return b.schema(name+".Document", closed(members, "data", "links"))
 }
 
 // list is the answer with a page of items: without meta for count=false, without data for count=only.
-func list(items *openapi3.SchemaRef) *openapi3.SchemaRef {
-	s := closed(openapi3.Schemas{
-		"meta":  closed(openapi3.Schemas{"count": integer(0)}, "count"),
+func list(items *Schema) *Schema {
+	s := closed(Schemas{
+		"meta":  count(),
 		"data":  array(items),
 		"links": links("first", "last", "next", "prev"),
 	}, "links")
-	for _, name := range []string{"data", "meta"} {
-		s.Value.AnyOf = append(s.Value.AnyOf, (&openapi3.Schema{Required: []string{name}}).NewRef())
-	}
+	s.AnyOf = []*Schema{{Required: []string{"data"}}, {Required: []string{"meta"}}}
+	return s
+}
+
+// count is the total, or why there is none.
+func count() *Schema {
+	s := closed(Schemas{"count": integer(0), "count_omitted": text("Why the total is left out.")})
+	s.MinProperties = 1
 	return s
 }
 
 // listDocument is the answer with a page of resources, each with its cursor.
-func (b *builder) listDocument(d *resource.Description) *openapi3.SchemaRef {
+func (b *builder) listDocument(d *resource.Description) *Schema {
 	one := b.schema(pascal(d.Name), b.resourceObject(d, shown))
-	item := &openapi3.Schema{AllOf: openapi3.SchemaRefs{one, (&openapi3.Schema{Required: []string{"meta"}}).NewRef()}}
-	return b.schema(pascal(d.Name)+".List", list(item.NewRef()))
+	item := &Schema{AllOf: []*Schema{one, {Required: []string{"meta"}}}}
+	return b.schema(pascal(d.Name)+".List", list(item))
 }
 
 // body is what a creation or a change takes. Members beside those named are ignored, save among the attributes
 // and relationships.
-func (b *builder) body(d *resource.Description, in use) *openapi3.SchemaRef {
+func (b *builder) body(d *resource.Description, in use) *Schema {
 	a := attributes(d.Attributes, in)
-	members, required := openapi3.Schemas{"type": constant(d.Name), "attributes": a}, []string{"type"}
-	if len(a.Value.Required) > 0 {
+	members, required := Schemas{"type": constant(d.Name), "attributes": a}, []string{"type"}
+	if len(a.Required) > 0 {
 		required = append(required, "attributes")
 	}
 	if r := b.relationships(d.References, in); r != nil {
 		members["relationships"] = r
-		if len(r.Value.Required) > 0 {
+		if len(r.Required) > 0 {
 			required = append(required, "relationships")
 		}
 	}
@@ -286,5 +278,5 @@ func (b *builder) body(d *resource.Description, in use) *openapi3.SchemaRef {
 			required = append(required, "id")
 		}
 	}
-	return b.schema(name, open(openapi3.Schemas{"data": open(members, required...)}, "data"))
+	return b.schema(name, open(Schemas{"data": open(members, required...)}, "data"))
 }

@@ -1,4 +1,4 @@
-// Package openapitest proves an OpenAPI document truthful: it calls every operation in it and checks every
+// Package openapitest proves an OpenAPI document valid and truthful: it calls every operation in it and checks every
 // answer against it.
 package openapitest
 
@@ -39,9 +39,47 @@ type Server struct {
 	Make map[string]func() (id string, err error)
 }
 
-// Check calls every operation of the document: as it should be called, in each media type and with each query
-// parameter, and in the ways that must fail. Every answer must be one that the document lists for the operation,
-// with its media type, headers and schema. Check returns all that it finds, and nil if it finds nothing.
+// Load reads the text of a document as a tool would, resolves its references and validates it.
+func Load(text []byte) (*openapi3.T, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(text)
+	if err != nil {
+		return nil, err
+	}
+	if err := doc.Validate(context.Background()); err != nil {
+		return nil, err
+	}
+	var members any
+	if err := json.Unmarshal(text, &members); err != nil {
+		return nil, err
+	}
+	return doc, noNull("", members)
+}
+
+// noNull finds members that are null where OpenAPI wants an object or an array, which Validate lets pass. Only values
+// that a schema lists may be null.
+func noNull(path string, v any) error {
+	var found []error
+	switch v := v.(type) {
+	case nil:
+		return fmt.Errorf("%s is null", path)
+	case map[string]any:
+		for name, member := range v {
+			if name != "enum" && name != "examples" {
+				found = append(found, noNull(path+"/"+name, member))
+			}
+		}
+	case []any:
+		for i, item := range v {
+			found = append(found, noNull(fmt.Sprint(path, "/", i), item))
+		}
+	}
+	return errors.Join(found...)
+}
+
+// Check calls every operation of a document that [Load] has read: as it should be called, in each media type and
+// with each query parameter, and in the ways that must fail. Every answer must be one that the document lists for
+// the operation, with its media type, headers and schema. Check returns all that it finds, and nil if it finds
+// nothing.
 func Check(doc *openapi3.T, server Server) error {
 	c := &checker{doc: doc, server: server}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
