@@ -51,31 +51,53 @@ func printable(text string) bool {
 	return utf8.ValidString(text) && strings.IndexFunc(text, unicode.IsControl) < 0
 }
 
-// TokenLookup finds whom a token of some prefix stands for, by its hash. It returns ErrInvalid for a token that
-// is unknown, expired or revoked, or whose owner may not sign in.
-type TokenLookup func(ctx context.Context, prefix string, hash []byte) (*Principal, error)
+// TokenLookup finds whom a token of some prefix stands for, by its hash, and when it expires; zero is never. It
+// returns ErrInvalid for a token that is unknown, expired or revoked, or whose owner may not sign in.
+type TokenLookup func(ctx context.Context, prefix string, hash []byte) (who *Principal, expires time.Time, err error)
 
 // PasswordLookup finds an account and the hash of its password. It returns an empty hash for an account that is
 // unknown, has no password, or may not sign in: then it takes as long as with a wrong password.
 type PasswordLookup func(ctx context.Context, username string) (hash string, principal *Principal, err error)
 
-// Authenticator finds out who sends a request. It is safe for concurrent use.
-type Authenticator struct {
-	tokens    TokenLookup
-	passwords PasswordLookup
-	clock     func() time.Time
-	verified  *verified
+// Lookups are where an [Authenticator] looks credentials up.
+type Lookups struct {
+	Token    TokenLookup
+	Password PasswordLookup // nil if nobody signs in by password
+
+	// Generation is a number that rises with whatever may alter what Token answers, unless it is not known just now.
+	// While it is the same a token is not looked up again; for a minute at most. If nil, each token is looked up.
+	Generation func() (n uint64, known bool)
 }
 
-// NewAuthenticator authenticates by tokens, and by passwords unless that lookup is nil.
-func NewAuthenticator(tokens TokenLookup, passwords PasswordLookup, clock func() time.Time) *Authenticator {
-	return &Authenticator{tokens: tokens, passwords: passwords, clock: clock, verified: newVerified()}
+// How long a token that was looked up is remembered, and how many are at most.
+const (
+	tokenFor = time.Minute
+	tokenMax = 4096
+)
+
+// Authenticator finds out who sends a request. It is safe for concurrent use.
+type Authenticator struct {
+	lookups  Lookups
+	clock    func() time.Time
+	tokens   *cache[bearer]
+	verified *verified
+}
+
+// bearer is whom a token stood for in some generation.
+type bearer struct {
+	principal  *Principal
+	generation uint64
+}
+
+// NewAuthenticator authenticates by tokens, and by passwords if there is a lookup.
+func NewAuthenticator(lookups Lookups, clock func() time.Time) *Authenticator {
+	return &Authenticator{lookups: lookups, clock: clock, tokens: newCache[bearer](tokenMax), verified: newVerified()}
 }
 
 // Challenges are the values of WWW-Authenticate that go with a 401.
 func (a *Authenticator) Challenges() []string {
 	challenges := []string{`Bearer realm="reeve"`}
-	if a.passwords != nil {
+	if a.lookups.Password != nil {
 		challenges = append(challenges, `Basic realm="reeve", charset="UTF-8"`)
 	}
 	return challenges
@@ -90,7 +112,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, header string) (*Princ
 		return nil, err
 	case credentials.Token != "":
 		return a.byToken(ctx, credentials.Token)
-	case a.passwords != nil:
+	case a.lookups.Password != nil:
 		return a.byPassword(ctx, credentials)
 	}
 	return nil, ErrInvalid
@@ -101,11 +123,34 @@ func (a *Authenticator) byToken(ctx context.Context, token string) (*Principal, 
 	if !ok {
 		return nil, ErrInvalid
 	}
-	return a.tokens(ctx, prefix, HashToken(token))
+	hash := HashToken(token)
+	var generation uint64
+	known := false
+	if a.lookups.Generation != nil {
+		generation, known = a.lookups.Generation() // asked first, so that what changes during the lookup raises it
+	}
+	key, now := cacheKey(hash), a.clock()
+	if known {
+		if b, found := a.tokens.get(key, now); found && b.generation == generation {
+			return b.principal, nil
+		}
+	}
+	principal, expires, err := a.lookups.Token(ctx, prefix, hash)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		until := now.Add(tokenFor)
+		if !expires.IsZero() && expires.Before(until) {
+			until = expires
+		}
+		a.tokens.put(key, bearer{principal, generation}, until)
+	}
+	return principal, nil
 }
 
 func (a *Authenticator) byPassword(ctx context.Context, c Credentials) (*Principal, error) {
-	hash, principal, err := a.passwords(ctx, c.Username)
+	hash, principal, err := a.lookups.Password(ctx, c.Username)
 	if err != nil {
 		return nil, err
 	}

@@ -41,16 +41,16 @@ func TestParseAuthorization(t *testing.T) {
 func TestAuthenticateByToken(t *testing.T) {
 	token, gone, anna := NewToken(PersonalToken), errors.New("the database is gone"), &Principal{Name: "anna"}
 	asked := 0
-	a := NewAuthenticator(func(_ context.Context, prefix string, hash []byte) (*Principal, error) {
+	a := NewAuthenticator(Lookups{Token: func(_ context.Context, prefix string, hash []byte) (*Principal, time.Time, error) {
 		asked++
 		switch {
 		case prefix == AccessToken:
-			return nil, gone
+			return nil, time.Time{}, gone
 		case prefix == PersonalToken && slices.Equal(hash, HashToken(token)):
-			return anna, nil
+			return anna, time.Time{}, nil
 		}
-		return nil, ErrInvalid
-	}, nil, time.Now)
+		return nil, time.Time{}, ErrInvalid
+	}}, time.Now)
 
 	for header, want := range map[string]error{
 		"Bearer " + token:                   nil,
@@ -76,6 +76,84 @@ func TestAuthenticateByToken(t *testing.T) {
 	}
 }
 
+// TestTokenIsRemembered goes through all that ends the life of an entry.
+func TestTokenIsRemembered(t *testing.T) {
+	now := time.Unix(0, 0)
+	var (
+		generation uint64
+		known      bool
+		asked      int
+		during     func() // what happens while the token is looked up
+		expires    time.Time
+		principal  *Principal // nil: the token is not valid
+	)
+	a := NewAuthenticator(Lookups{
+		Token: func(context.Context, string, []byte) (*Principal, time.Time, error) {
+			asked++
+			found := principal
+			if during != nil {
+				during()
+			}
+			if found == nil {
+				return nil, time.Time{}, ErrInvalid
+			}
+			return found, expires, nil
+		},
+		Generation: func() (uint64, bool) { return generation, known },
+	}, func() time.Time { return now })
+	token := NewToken(PersonalToken)
+	expect := func(step string, want *Principal, lookups int) {
+		t.Helper()
+		asked = 0
+		if got, err := a.Authenticate(t.Context(), "Bearer "+token); got != want || (want == nil) != errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v, %v", step, got, err)
+		}
+		if asked != lookups {
+			t.Errorf("%s: %d lookups, not %d", step, asked, lookups)
+		}
+	}
+	anna, berta := &Principal{Name: "anna"}, &Principal{Name: "berta"}
+
+	known = true
+	expect("an invalid token", nil, 1)
+	expect("an invalid token again", nil, 1)
+	principal = anna
+	expect("the first time", anna, 1)
+	principal = berta
+	expect("the second time", anna, 0)
+	generation++
+	expect("after a change", berta, 1)
+	known = false
+	expect("the generation is not known", berta, 1)
+	principal = nil
+	expect("revoked, and the generation is not known", nil, 1)
+	principal, known = anna, true
+	expect("the generation is known again, and the same", berta, 0)
+
+	generation++
+	during = func() { principal, generation = berta, generation+1 }
+	expect("a change during the lookup", anna, 1)
+	during = nil
+	expect("after a change during the lookup", berta, 1)
+
+	now = now.Add(tokenFor)
+	principal, expires = anna, now.Add(time.Second)
+	expect("after a minute", anna, 1)
+	principal, now = nil, now.Add(time.Second-1)
+	expect("before the token expires", anna, 0)
+	now = now.Add(1)
+	expect("when the token expires", nil, 1)
+
+	principal, expires = anna, now.Add(time.Hour)
+	for range 2 * tokenMax {
+		token = NewToken(PersonalToken)
+		expect("many", anna, 1)
+	}
+	if n := len(a.tokens.entries); n != tokenMax {
+		t.Errorf("%d tokens are remembered", n)
+	}
+}
+
 func TestAuthenticateByPassword(t *testing.T) {
 	hash, err := HashPassword("correct horse")
 	if err != nil {
@@ -84,12 +162,12 @@ func TestAuthenticateByPassword(t *testing.T) {
 	now := time.Unix(0, 0)
 	gone, anna := errors.New("the database is gone"), &Principal{Name: "anna"}
 	accounts := map[string]string{"anna": hash}
-	a := NewAuthenticator(nil, func(_ context.Context, username string) (string, *Principal, error) {
+	a := NewAuthenticator(Lookups{Password: func(_ context.Context, username string) (string, *Principal, error) {
 		if username == "gone" {
 			return "", nil, gone
 		}
 		return accounts[username], anna, nil
-	}, func() time.Time { return now })
+	}}, func() time.Time { return now })
 	expect := func(credentials string, want error) {
 		t.Helper()
 		if got, err := a.Authenticate(t.Context(), basic(credentials)); !errors.Is(err, want) || (got == anna) != (want == nil) {
@@ -103,7 +181,7 @@ func TestAuthenticateByPassword(t *testing.T) {
 	expect("berta:correct horse", ErrInvalid)
 	expect("berta:", ErrInvalid)
 	expect("gone:correct horse", gone)
-	if len(a.verified.until) != 0 {
+	if len(a.verified.right.entries) != 0 {
 		t.Error("wrong credentials are remembered")
 	}
 	expect("anna:correct horse", nil)
@@ -136,13 +214,10 @@ func TestVerifiedIsBounded(t *testing.T) {
 	for i := range 2 * verifiedMax {
 		v.add(v.key(strconv.Itoa(i), "", ""), now)
 	}
-	if len(v.until) != verifiedMax || !v.has(v.key(strconv.Itoa(2*verifiedMax-1), "", ""), now) {
-		t.Errorf("%d credentials are kept, and the last is not among them or too many are", len(v.until))
-	}
-	now = now.Add(verifiedFor)
-	v.add(v.key("one more", "", ""), now)
-	if len(v.until) != 1 {
-		t.Errorf("%d credentials are kept, all but one void", len(v.until))
+	last := v.key(strconv.Itoa(2*verifiedMax-1), "", "")
+	v.add(last, now) // what is there already takes nothing's place
+	if len(v.right.entries) != verifiedMax || !v.has(last, now) {
+		t.Errorf("%d credentials are kept, and the last is not among them or too many are", len(v.right.entries))
 	}
 	if v.key("a", "b", "c") == v.key("ab", "", "c") {
 		t.Error("different credentials have one key")

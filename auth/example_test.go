@@ -14,12 +14,12 @@ func Example() {
 	stored := auth.HashToken(token) // the token itself is shown once and kept nowhere
 
 	owner := &auth.Principal{Type: "user", Name: "kilgore-trout", Permissions: auth.ScopePermissions([]string{"urn:reeve:user:read"})}
-	authenticator := auth.NewAuthenticator(func(_ context.Context, prefix string, hash []byte) (*auth.Principal, error) {
+	authenticator := auth.NewAuthenticator(auth.Lookups{Token: func(_ context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
 		if prefix == auth.PersonalToken && bytes.Equal(hash, stored) {
-			return owner, nil
+			return owner, time.Time{}, nil
 		}
-		return nil, auth.ErrInvalid
-	}, nil, time.Now)
+		return nil, time.Time{}, auth.ErrInvalid
+	}}, time.Now)
 
 	for _, header := range []string{"Bearer " + token, "Bearer " + token + "x", ""} {
 		caller, err := authenticator.Authenticate(context.Background(), header)

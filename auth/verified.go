@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
-	"sync"
 	"time"
 )
 
@@ -18,21 +17,18 @@ const (
 // verified remembers names and passwords that were right, so that not each request of a script costs a hash.
 type verified struct {
 	secret [32]byte // of this process
-	mu     sync.Mutex
-	until  map[verifiedKey]time.Time
+	right  *cache[struct{}]
 }
 
-type verifiedKey [sha256.Size]byte
-
 func newVerified() *verified {
-	v := &verified{until: map[verifiedKey]time.Time{}}
+	v := &verified{right: newCache[struct{}](verifiedMax)}
 	rand.Read(v.secret[:]) // it never fails (Go 1.24)
 	return v
 }
 
 // key is under what a name and a password are remembered: an HMAC, since the password is not to be kept. The
 // stored hash is part of it, so that a new password makes the old one void at once.
-func (v *verified) key(username, hash, password string) (key verifiedKey) {
+func (v *verified) key(username, hash, password string) (key cacheKey) {
 	mac := hmac.New(sha256.New, v.secret[:])
 	for _, part := range []string{username, hash, password} {
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
@@ -42,27 +38,11 @@ func (v *verified) key(username, hash, password string) (key verifiedKey) {
 	return key
 }
 
-func (v *verified) has(key verifiedKey, now time.Time) bool {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return now.Before(v.until[key])
+func (v *verified) has(key cacheKey, now time.Time) bool {
+	_, found := v.right.get(key, now)
+	return found
 }
 
-func (v *verified) add(key verifiedKey, now time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if len(v.until) >= verifiedMax {
-		for old, until := range v.until {
-			if !now.Before(until) {
-				delete(v.until, old)
-			}
-		}
-	}
-	for old := range v.until {
-		if len(v.until) < verifiedMax {
-			break
-		}
-		delete(v.until, old) // whichever: to verify it again costs one hash
-	}
-	v.until[key] = now.Add(verifiedFor)
+func (v *verified) add(key cacheKey, now time.Time) {
+	v.right.put(key, struct{}{}, now.Add(verifiedFor))
 }

@@ -164,12 +164,13 @@ func (w *world) token(t *testing.T, c client.Static, scopes ...string) *oauth2.T
 // principal is whom a token stands for.
 func (w *world) principal(t *testing.T, token string) (*auth.Principal, error) {
 	t.Helper()
-	authenticator := auth.NewAuthenticator(func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, error) {
+	lookup := func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
 		if prefix != auth.AccessToken {
-			return nil, auth.ErrInvalid
+			return nil, time.Time{}, auth.ErrInvalid
 		}
 		return w.oauth.Principal(ctx, hash)
-	}, nil, w.config.Clock)
+	}
+	authenticator := auth.NewAuthenticator(auth.Lookups{Token: lookup}, w.config.Clock)
 	return authenticator.Authenticate(t.Context(), "Bearer "+token)
 }
 
@@ -713,7 +714,7 @@ func TestDatabaseFails(t *testing.T) {
 		if page, err := tokens.sessions.List(t.Context(), resource.Query{Window: pagination.First(1)}); err != nil || page.Total != 0 {
 			t.Errorf("%d sessions of tokens that could not be written, %v", page.Total, err)
 		}
-		if _, err := tokens.oauth.Principal(t.Context(), auth.HashToken("x")); !errors.Is(err, c.err) {
+		if _, _, err := tokens.oauth.Principal(t.Context(), auth.HashToken("x")); !errors.Is(err, c.err) {
 			t.Errorf("Principal: %v", err)
 		}
 		if _, err := tokens.oauth.Prune(t.Context()); !errors.Is(err, c.err) {

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"encoding/hex"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -32,19 +33,19 @@ func (s *Server) issue(ctx context.Context, c *client.Client, user ulid.ULID, sc
 	return token, err
 }
 
-// Principal finds whom an access token stands for, by its hash: it is an [auth.TokenLookup] for the prefix
-// auth.AccessToken. It returns auth.ErrInvalid for a token that is unknown, expired or revoked, or whose session
-// has ended.
-func (s *Server) Principal(ctx context.Context, hash []byte) (*auth.Principal, error) {
+// Principal finds whom an access token stands for, by its hash, and when it expires: it is an [auth.TokenLookup] for
+// the prefix auth.AccessToken. It returns auth.ErrInvalid for a token that is unknown, expired or revoked, or whose
+// session has ended.
+func (s *Server) Principal(ctx context.Context, hash []byte) (*auth.Principal, time.Time, error) {
 	token, c, err := s.active(ctx, hash)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	principal := &auth.Principal{Type: client.Schema.Name, ID: c.ID, Name: c.Name, Session: token.Session}
 	if c.Admin { // it may have been taken from the client since
 		principal.Permissions = auth.ScopePermissions(token.Scopes)
 	}
-	return principal, nil
+	return principal, token.ExpiresAt, nil
 }
 
 // active finds a token that can be used, and its client. It returns auth.ErrInvalid for any other.

@@ -62,19 +62,19 @@ func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
 
 // authenticator finds out who sends a request, by OAuth access token, personal token, or password.
 func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth.Authenticator {
-	tokens := func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, error) {
+	lookups := auth.Lookups{Generation: a.database.Generation, Token: func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
 		switch prefix {
 		case auth.AccessToken:
 			return authorization.Principal(ctx, hash)
 		case auth.PersonalToken:
 			return a.personal(ctx, hash)
 		}
-		return nil, auth.ErrInvalid
+		return nil, time.Time{}, auth.ErrInvalid
+	}}
+	if c.Auth.Basic.Enabled {
+		lookups.Password = a.password
 	}
-	if !c.Auth.Basic.Enabled {
-		return auth.NewAuthenticator(tokens, nil, time.Now)
-	}
-	return auth.NewAuthenticator(tokens, a.password, time.Now)
+	return auth.NewAuthenticator(lookups, time.Now)
 }
 
 // authenticate turns the authenticator's answers into those of the API: what is no 401 is passed on.
@@ -89,22 +89,25 @@ func authenticate(authenticator *auth.Authenticator) func(*http.Request) (*auth.
 }
 
 // personal is whom a personal token stands for. It allows what its scopes and its user's rights have in common.
-func (a *app) personal(ctx context.Context, hash []byte) (*auth.Principal, error) {
+func (a *app) personal(ctx context.Context, hash []byte) (who *auth.Principal, expires time.Time, err error) {
 	t, err := only(ctx, a.tokens.List, "hash", token.Hash(hash))
 	if err != nil {
-		return nil, err
+		return nil, expires, err
 	}
 	if t == nil || !t.Usable(time.Now()) {
-		return nil, auth.ErrInvalid
+		return nil, expires, auth.ErrInvalid
 	}
 	u, err := a.users.Get(ctx, t.User)
+	if resource.Is(err, resource.NotFound) { // gone meanwhile
+		return nil, expires, auth.ErrInvalid
+	}
 	if err != nil {
-		return nil, err
+		return nil, expires, err
 	}
 	if !u.MaySignIn() {
-		return nil, auth.ErrInvalid
+		return nil, expires, auth.ErrInvalid
 	}
-	return principal(u, auth.ScopePermissions(t.Scopes)), nil
+	return principal(u, auth.ScopePermissions(t.Scopes)), t.ExpiresAt, nil
 }
 
 // password finds an account by its username, for sign-in by password.

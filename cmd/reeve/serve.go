@@ -72,6 +72,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	defer rest()
 	var workers errgroup.Group
 	workers.Go(func() error { return a.database.Run(working) })
+	workers.Go(func() error { return a.database.Watch(working) })
 	workers.Go(func() error { return a.prune(working, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
