@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,7 @@ type builder struct {
 	depth    int    // of nested relations
 	now      time.Time
 	literals bool
+	walked   []string // columns whose indexes are not to be used
 }
 
 // literal is a builder for definitions.
@@ -66,6 +68,14 @@ func (b *builder) bindRaw(v any) {
 
 // name appends a column.
 func (b *builder) name(column string) { b.write(b.prefix, quote(column)) }
+
+// searched appends a column whose index may find the value that follows, or is kept from doing so.
+func (b *builder) searched(column string) {
+	if slices.Contains(b.walked, column) {
+		b.write(b.layout.db.traits.Walked)
+	}
+	b.name(column)
+}
 
 // condition appends a condition that is true exactly where [resource.Schema.Match] says so; elsewhere it is
 // false or null. Not is never applied to what may be null.
@@ -210,17 +220,17 @@ func (b *builder) compare(c resource.Compare, not bool) {
 			b.fail("the prefix of %q is no text", c.Attribute)
 			return
 		}
-		b.name(column.name)
+		b.searched(column.name)
 		b.write(" >= ")
 		b.bind(text)
 		if end, ok := afterPrefix(text); ok {
 			b.write(" AND ")
-			b.name(column.name)
+			b.searched(column.name)
 			b.write(" < ")
 			b.bind(end)
 		}
 	default:
-		b.name(column.name)
+		b.searched(column.name)
 		b.write(signs[c.Op])
 		b.operand(c.Operand)
 	}

@@ -248,6 +248,7 @@ func identifier(table string, parts ...string) string {
 // index declares the indexes that the filters need: (column, id) where a column is compared by a value that only
 // the question knows or by equality, and (id) of the rows in each declared state that may be rare.
 func (l *layout) index(filters []resource.Filter) error {
+	open := false
 	leading := func(c resource.Condition) bool {
 		compare, ok := c.(resource.Compare)
 		if !ok {
@@ -258,8 +259,8 @@ func (l *layout) index(filters []resource.Filter) error {
 		if column == nil || column.name == "id" {
 			return true
 		}
-		ranged := column.kind == resource.Time && compare.Op != resource.Null
-		if column.kind != resource.Bool && compare.Op == resource.Eq || compare.Op == resource.Prefix || ranged {
+		ranged := (open || column.kind == resource.Time) && compare.Op != resource.Null && compare.Op != resource.Contains
+		if column.kind != resource.Bool && (compare.Op == resource.Eq || ranged) {
 			single := func(i index) bool { return i.unique && len(i.columns) == 1 && i.columns[0] == column.name }
 			if !slices.ContainsFunc(l.indexes, single) {
 				l.addIndex(index{columns: []string{column.name, "id"}}, column.name)
@@ -269,7 +270,8 @@ func (l *layout) index(filters []resource.Filter) error {
 	}
 	for i := range filters {
 		f := &filters[i]
-		if f.Where != nil {
+		open = f.Where != nil
+		if open {
 			resource.Walk(f.Where(fallback(f.Kind, nil)), leading)
 		}
 		for _, word := range f.Words() {

@@ -24,6 +24,9 @@ type listing struct {
 	where   func(b *builder)
 	total   total
 	now     time.Time
+
+	spans  []span // of the condition
+	narrow bool   // one of them holds few rows
 }
 
 // form is what a statement of a listing reads beside the page.
@@ -41,6 +44,9 @@ func (p *listing) beside() (prev, next bool) { return p.window.After != nil, p.w
 
 // write writes the statement: what is read beside the rows stands before their columns.
 func (p *listing) write(b *builder, f form) {
+	if p.narrow {
+		p.take(b)
+	}
 	b.write("SELECT ")
 	if f.total {
 		p.total.write(b)
@@ -95,8 +101,7 @@ func (p *listing) names(b *builder, prefix string) {
 }
 
 func (p *listing) rows(b *builder) {
-	b.write(" FROM ", p.table, " AS ", alias, " WHERE ")
-	p.where(b)
+	p.from(b)
 	if after := p.window.After; after != nil {
 		b.write(" AND ")
 		b.name(p.key)
@@ -117,8 +122,8 @@ func (p *listing) rows(b *builder) {
 // neighbour appends whether there are rows on one side of a bound. It asks for the nearest one, since the order
 // leads the planner to the index of the key.
 func (p *listing) neighbour(b *builder, sign string, bound ulid.ULID, descending bool) {
-	b.write("(SELECT 1 FROM ", p.table, " AS ", alias, " WHERE ")
-	p.where(b)
+	b.write("(SELECT 1")
+	p.from(b)
 	b.write(" AND ")
 	b.name(p.key)
 	b.write(sign)

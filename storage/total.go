@@ -27,7 +27,7 @@ const tooLong = "counting took too long"
 // total is how many rows a list has in all.
 type total struct {
 	write   func(b *builder)
-	summed  bool   // it is a sum of cells
+	cheap   bool   // it needs no budget: a sum of cells, or a count of few rows
 	counter string // whose stamp the total holds with; empty if it depends on more than the rows of the table
 }
 
@@ -37,7 +37,7 @@ func (l *layout) total(q resource.Query) total {
 		return total{}
 	}
 	if cells, ok := l.counted(q.Where); ok {
-		return total{write: func(b *builder) { b.sum(cells) }, summed: true}
+		return total{write: func(b *builder) { b.sum(cells) }, cheap: true}
 	}
 	t := total{write: func(b *builder) { b.count(quote(l.table), func(b *builder) { b.condition(q.Where) }) }}
 	if fixed(q.Where) {
@@ -56,7 +56,10 @@ func (b *builder) count(table string, where func(b *builder)) {
 // fetch answers the page of a list. Within a transaction it counts for as long as it takes: to give up would
 // undo the transaction, and what is seen there need never be committed.
 func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (resource.Page[T], error) {
-	if p.count == pagination.CountNone || p.total.summed || l.db.joined(ctx) != nil {
+	if err := p.survey(ctx, l); err != nil {
+		return resource.Page[T]{}, err
+	}
+	if p.count == pagination.CountNone || p.total.cheap || l.db.joined(ctx) != nil {
 		page, _, err := read(ctx, l, p, in, form{total: p.count != pagination.CountNone})
 		return page, err
 	}

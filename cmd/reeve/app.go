@@ -63,7 +63,7 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 		return nil, err
 	}
 	db, err := storage.Open(ctx, dialect, c.Database.URI, storage.Options{
-		MasterKey: key, Log: a.log, Timeout: c.Database.Timeout, Connections: c.Database.MaxConnections,
+		MasterKey: key, Log: a.log, Timeout: c.Database.Timeout, CountBudget: c.Database.CountBudget, Connections: c.Database.MaxConnections,
 	})
 	if err != nil {
 		return nil, err

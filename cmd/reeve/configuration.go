@@ -41,6 +41,7 @@ type configuration struct {
 	Database struct {
 		URI            string        `koanf:"uri"`             // sqlite:///path/to/file.db or postgres://...
 		Timeout        time.Duration `koanf:"timeout"`         // how long a read, or a write as a whole, may take: then 503
+		CountBudget    time.Duration `koanf:"count_budget"`    // how long counting a total that no counter knows may take: then there is none
 		MaxConnections int           `koanf:"max_connections"` // how many at once; 16 on PostgreSQL, 4 readers on SQLite
 	} `koanf:"database"`
 	Auth struct {
@@ -108,7 +109,7 @@ http:
     - name: web
       resources: [{name: discovery}, {name: oauth}, {name: adminapi}, {name: userapi}, {name: health}]
       binds: [{address: "127.0.0.1:8080"}]
-database: {uri: "sqlite://reeve.db", timeout: 10s}
+database: {uri: "sqlite://reeve.db", timeout: 10s, count_budget: 100ms}
 auth: {basic: {enabled: true}}
 log: {level: info}
 `)
@@ -188,6 +189,9 @@ func (c *configuration) verify() error {
 	}
 	if c.Database.Timeout < time.Millisecond {
 		find("database.timeout must be a duration such as 10s")
+	}
+	if c.Database.CountBudget < time.Millisecond {
+		find("database.count_budget must be a duration such as 100ms")
 	}
 	if n := c.Database.MaxConnections; n < 0 || n == 1 {
 		find("database.max_connections must be at least 2") // on PostgreSQL one gives events their positions

@@ -76,6 +76,7 @@ func start(t *testing.T, uri, yaml string) *server {
 	}
 	c, err := readConfiguration(path, []string{
 		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "REEVE_LOG__LEVEL=error",
+		"REEVE_DATABASE__COUNT_BUDGET=1m", // machines are busy
 	}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ const readers = 4
 // Traits are the facts about SQLite.
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
-		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr",
+		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr", Walked: "+",
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
 		State: "PRAGMA data_version",
 	}
