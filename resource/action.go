@@ -70,7 +70,7 @@ func Command[T, In any](name string, update UpdateFunc[T], args []Attribute[In],
 // answer is the resource as it then is, unless the action is declared Answering something else.
 func Run[T, In any](name string, args []Attribute[In], run func(tx *Tx, id ulid.ULID, in *In) (Meta, error)) Action[T] {
 	return newAction(name, args, func(tx *Tx, t *Type[T], id ulid.ULID, in *In) (outcome[T], error) {
-		if _, err := t.Get(tx, id); err != nil {
+		if _, err := t.hold(tx, id); err != nil {
 			return outcome[T]{}, err
 		}
 		meta, err := run(tx, id, in)

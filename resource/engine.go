@@ -88,6 +88,8 @@ type Tx struct {
 	types  map[string]served
 	events []*Event
 	cause  Identifier
+
+	ifMatch []string // of the operation that runs
 }
 
 // View is the transaction's view of resources.
@@ -230,10 +232,10 @@ func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
 		Verb: op.Verb, Target: Identifier{op.Type, id}, Request: op.Request, Cause: tx.cause,
 	}
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
-	place, cause := len(tx.events), tx.cause
-	tx.events, tx.cause = append(tx.events, event), Identifier{"event", event.ID}
+	place, cause, ifMatch := len(tx.events), tx.cause, tx.ifMatch
+	tx.events, tx.cause, tx.ifMatch = append(tx.events, event), Identifier{"event", event.ID}, op.IfMatch
 	result, changed, effect, err := run(tx, id)
-	tx.cause = cause
+	tx.cause, tx.ifMatch = cause, ifMatch
 	if err != nil {
 		return Result{}, err
 	}

@@ -26,6 +26,7 @@ const (
 	Taken                Code = "taken"
 	TypeMismatch         Code = "type_mismatch"
 	Referenced           Code = "referenced"
+	PreconditionFailed   Code = "precondition_failed"
 	PayloadTooLarge      Code = "payload_too_large"
 	UnsupportedMediaType Code = "unsupported_media_type"
 	Invalid              Code = "invalid"
@@ -58,6 +59,7 @@ var Codes = map[Code]CodeDescription{
 	Taken:                {409, "Another resource has this value already."},
 	TypeMismatch:         {409, "The document names another type or id than the path."},
 	Referenced:           {409, "Other resources still refer to this one."},
+	PreconditionFailed:   {412, "The resource is not the version that the request is about."},
 	PayloadTooLarge:      {413, "The body is too large."},
 	UnsupportedMediaType: {415, "The body has a media type that is not taken."},
 	Invalid:              {422, "A value breaks a rule."},

@@ -20,6 +20,7 @@ type Operation struct {
 	Count   pagination.Count
 
 	Body      Body
+	IfMatch   []string        // tags of the only versions that a write on one resource is about; nil for all
 	Principal *auth.Principal // nil if nobody knows who asks
 	Request   string          // the id of the request
 }
@@ -43,6 +44,7 @@ func FilterBy(name string, values ...string) FilterArgument {
 type Result struct {
 	Type      *Description
 	ID        ulid.ULID // of the one resource that the operation was about
+	Tag       string    // of the version of the one resource that is answered
 	Created   bool
 	Resources Resources // nil if the answer has none
 	Page      *PageInfo // of a list or of linkage; nil for one resource

@@ -159,7 +159,7 @@ func pageInfo[T any](q *Query, page *Page[T]) *PageInfo {
 
 func (p *plan[T]) one(row *T, view View, created bool) Result {
 	return Result{
-		Type: &p.about, ID: *p.Schema.ID(row), Created: created, row: row,
+		Type: &p.about, ID: *p.Schema.ID(row), Tag: p.Schema.Tag(row), Created: created, row: row,
 		Resources: &rows[T]{plan: p, rows: []T{*row}, view: view, created: created},
 	}
 }
@@ -274,8 +274,8 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 }
 
 func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {
-	if p.Checks != nil {
-		before, err := p.Get(tx, id)
+	if p.Checks != nil || tx.ifMatch != nil {
+		before, err := p.hold(tx, id)
 		if err == nil {
 			err = p.check(tx, before, nil)
 		}
@@ -316,7 +316,7 @@ func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference
 			return nil
 		})
 	}
-	if _, err := p.Get(tx, id); err != nil {
+	if _, err := p.hold(tx, id); err != nil {
 		return outcome[T]{}, err
 	}
 	linkage := p.Linkages[reference.Name]
@@ -345,6 +345,9 @@ func first(targets []Identifier) Identifier {
 func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(*T) error) (outcome[T], error) {
 	var changed []string
 	row, err := update(tx, id, func(row *T) error {
+		if err := t.match(tx, row); err != nil {
+			return err
+		}
 		before := *row
 		if err := apply(row); err != nil {
 			return err
@@ -356,6 +359,18 @@ func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(
 		return t.check(tx, &before, row)
 	})
 	return outcome[T]{row: row, changed: changed}, err
+}
+
+// hold reads a row that a write is about elsewhere, and keeps others from changing it where that can be done.
+func (t *Type[T]) hold(tx *Tx, id ulid.ULID) (*T, error) {
+	if tx.ifMatch != nil && t.Update != nil {
+		return t.Update(tx, id, func(row *T) error { return t.match(tx, row) })
+	}
+	row, err := t.Get(tx, id)
+	if err == nil {
+		err = t.match(tx, row)
+	}
+	return row, err
 }
 
 // check asks every check.

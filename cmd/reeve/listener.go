@@ -48,7 +48,11 @@ func (l *listenerConfiguration) handler(c *configuration, served mounts) http.Ha
 	if err != nil {
 		panic(err) // verify has parsed them
 	}
-	return withOrigin(proxies, gzhttp.GzipHandler(handler))
+	compress, err := gzhttp.NewWrapper(gzhttp.SuffixETag(httpapi.GzipSuffix))
+	if err != nil {
+		panic(err) // the option is wrong
+	}
+	return withOrigin(proxies, compress(handler))
 }
 
 // under serves what is below a path, and nothing else.

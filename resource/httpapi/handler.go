@@ -145,6 +145,9 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 	if err != nil {
 		return principal, a, err
 	}
+	if verb == resource.Get && rendered.etag != "" && unchanged(r.Header.Values("If-None-Match"), rendered.etag) {
+		rendered.status, rendered.body = http.StatusNotModified, rendered.body[:0]
+	}
 	return principal, rendered, nil
 }
 
@@ -156,6 +159,9 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 	header.Set("X-Request-Id", id)
 	if a.location != "" {
 		header.Set("Location", a.location)
+	}
+	if a.etag != "" {
+		header.Set("ETag", a.etag)
 	}
 	switch a.status {
 	case http.StatusUnauthorized:

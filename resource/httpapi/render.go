@@ -15,6 +15,7 @@ type answer struct {
 	status   int
 	body     []byte // empty for none
 	location string
+	etag     string // of one resource
 	allow    string
 }
 
@@ -42,6 +43,7 @@ func render(dst []byte, base string, req *request, result *resource.Result) (ans
 			a.status, a.location = http.StatusCreated, document.Path(base, req.about, result.ID)
 		}
 		a.body, err = document.AppendResource(dst, base, result)
+		a.etag = etag(result.Tag, a.body)
 	case req.action != nil && req.action.Answer == resource.AnswersMeta:
 		a.body, err = document.AppendMeta(dst, result.Meta)
 	default:

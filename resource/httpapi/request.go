@@ -42,6 +42,9 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	if at.reference != nil {
 		req.operation.Relationship = at.reference.Name
 	}
+	if req.takesBody() || verb == resource.Delete {
+		req.operation.IfMatch = tags(r.Header.Values("If-Match"))
+	}
 	var body []byte
 	var unread error
 	if req.takesBody() {

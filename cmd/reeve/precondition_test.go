@@ -1,0 +1,86 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestPreconditions sees that a tag names a version: reads say when nothing has changed, and writes on a version that
+// is gone are refused.
+func TestPreconditions(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		path := "/api/admin/v1/users/" + quentin
+		first := s.send("GET", path, nil)
+		tag := first.Header.Get("ETag")
+		if !strings.HasPrefix(tag, `"`) {
+			t.Fatalf("ETag %q", tag)
+		}
+		for header, want := range map[string]int{tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"x"`: 200} {
+			if a := s.send("GET", path, nil, "If-None-Match: "+header); a.StatusCode != want || want == 304 && (len(a.text) > 0 || a.Header.Get("ETag") != tag) {
+				t.Errorf("If-None-Match %s: %d %s", header, a.StatusCode, a.text)
+			}
+		}
+		compressed := s.send("GET", "/api/admin/v1/types/by-name/user", nil, "Accept-Encoding: gzip")
+		if again := s.send("GET", "/api/admin/v1/types/by-name/user", nil, "If-None-Match: "+compressed.Header.Get("ETag")); again.StatusCode != 304 {
+			t.Errorf("the tag of a compressed answer: %d", again.StatusCode)
+		}
+		rename := resourceDocument("user", quentin, map[string]any{"display_name": "Quentin"}, nil)
+		stale := `"AAAAAAAAAAAAAAAA.AAAAAAAA"`
+		for _, write := range []struct {
+			method, path string
+			body         any
+		}{
+			{"PATCH", path, rename}, {"DELETE", path, nil}, {"POST", path + "/lock", nil}, {"POST", path + "/set-password", map[string]any{"password": "so it goes"}},
+		} {
+			events := s.events()
+			a := s.send(write.method, write.path, write.body, "If-Match: "+stale)
+			if a.StatusCode != 412 || fmt.Sprint(failuresIn(t, a)) != "[precondition_failed If-Match]" || s.events() != events {
+				t.Errorf("%s %s on a version that is gone: %d %s", write.method, write.path, a.StatusCode, a.text)
+			}
+		}
+		changed := s.send("PATCH", path, rename, "If-Match: "+tag)
+		if changed.StatusCode != 200 || changed.Header.Get("ETag") == tag {
+			t.Fatalf("%d %q", changed.StatusCode, changed.Header.Get("ETag"))
+		}
+		if a := s.send("PATCH", path, rename, "If-Match: "+tag); a.StatusCode != 412 {
+			t.Errorf("a second write on the same version: %d", a.StatusCode)
+		}
+		if a := s.send("DELETE", path, nil, "If-Match: *"); a.StatusCode != 204 {
+			t.Errorf("on any version: %d %s", a.StatusCode, a.text)
+		}
+	})
+}
+
+// TestConcurrentEdits has many edit one version at once: one wins.
+func TestConcurrentEdits(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		path := "/api/admin/v1/users/" + quentin
+		for round := range 5 {
+			tag := s.send("GET", path, nil).Header.Get("ETag")
+			statuses := make(chan int, 8)
+			for n := range cap(statuses) {
+				go func() {
+					body := resourceDocument("user", quentin, map[string]any{"display_name": fmt.Sprint(round, n)}, nil)
+					statuses <- s.send("PATCH", path, body, "If-Match: "+tag).StatusCode
+				}()
+			}
+			won := 0
+			for range cap(statuses) {
+				switch status := <-statuses; status {
+				case http.StatusOK:
+					won++
+				case http.StatusPreconditionFailed:
+				default:
+					t.Errorf("status %d", status)
+				}
+			}
+			if won != 1 {
+				t.Errorf("%d won", won)
+			}
+		}
+	})
+}

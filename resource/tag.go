@@ -1,0 +1,42 @@
+package resource
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"slices"
+)
+
+// AnyTag, as the only tag of [Operation.IfMatch], is met by every resource that is there.
+const AnyTag = "*"
+
+// Tag names the version of a row: it differs where a stored attribute or a to-one reference does, apart from
+// activities ([Attribute.Quiet]) and from what no answer shows. It is 16 characters of base64 for URLs, the same
+// on every node and after every start.
+func (s *Schema[T]) Tag(row *T) string {
+	var text []byte
+	for i := range s.Attributes {
+		a := &s.Attributes[i]
+		if a.Stored && a.Visible() && !a.AttributeDescription.Quiet {
+			text = append(a.appendTo(text, row, nil), ',')
+		}
+	}
+	for i := range s.References {
+		if r := &s.References[i]; !r.Many {
+			target := r.Target(row)
+			text = AppendID(append(append(text, target.Type...), ':'), target.ID)
+		}
+	}
+	sum := sha256.Sum256(text)
+	return base64.RawURLEncoding.EncodeToString(sum[:12])
+}
+
+// match refuses a write on a version that its caller did not see (RFC 9110, section 13.1.1). It is asked once an
+// operation, about the row before the write.
+func (t *Type[T]) match(tx *Tx, row *T) error {
+	wanted := tx.ifMatch
+	tx.ifMatch = nil
+	if wanted == nil || slices.Contains(wanted, AnyTag) || slices.Contains(wanted, t.Schema.Tag(row)) {
+		return nil
+	}
+	return &Error{Code: PreconditionFailed, Detail: "the resource has changed since", Header: "If-Match"}
+}
