@@ -403,9 +403,26 @@ func ParseTime(s string) (time.Time, error) {
 // Cut is t in UTC, cut to the microseconds that every store keeps.
 func Cut(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
-// AppendTime appends t as RFC 3339 in UTC with six digits of fraction: 27 characters that sort as the times do.
+// AppendTime appends t as RFC 3339 in UTC with six digits of fraction: 27 characters that sort as the times do. The
+// year is one of four digits, as [ParseTime] has it. A page has hundreds of times, so this is done by hand.
 func AppendTime(dst []byte, t time.Time) []byte {
-	return t.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000000Z")
+	year, month, day := t.UTC().Date()
+	const perDay = 24 * 60 * 60
+	second := int(t.Unix() % perDay)
+	if second < 0 {
+		second += perDay
+	}
+	micro := t.Nanosecond() / 1000
+	dst = append(dst, "0000-00-00T00:00:00.000000Z"...)
+	text := (*[27]byte)(dst[len(dst)-27:])
+	for _, pair := range [...]struct{ place, n int }{
+		{0, year / 100}, {2, year % 100}, {5, int(month)}, {8, day},
+		{11, second / 3600}, {14, second / 60 % 60}, {17, second % 60},
+		{20, micro / 10_000}, {22, micro / 100 % 100}, {24, micro % 100},
+	} {
+		text[pair.place], text[pair.place+1] = '0'+byte(pair.n/10), '0'+byte(pair.n%10)
+	}
+	return dst
 }
 
 // AppendID appends the 26 characters of a ULID.

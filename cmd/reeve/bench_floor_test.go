@@ -92,10 +92,7 @@ func openFloor(uri string) (*floor, error) {
 func (f *floor) open(uri string) (*sql.DB, error) {
 	path, ok := strings.CutPrefix(uri, "sqlite://")
 	if !ok {
-		f.id = func(id ulid.ULID) any {
-			x := hex.EncodeToString(id[:])
-			return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
-		}
+		f.id = uuid
 		f.time, f.scan = func(t time.Time) any { return t }, scanPostgres
 		db, err := sql.Open("postgres", uri)
 		if err == nil {
@@ -119,6 +116,11 @@ func (f *floor) open(uri string) (*sql.DB, error) {
 		read.SetMaxIdleConns(4)
 	}
 	return read, err
+}
+
+func uuid(id ulid.ULID) any {
+	x := hex.EncodeToString(id[:])
+	return x[:8] + "-" + x[8:12] + "-" + x[12:16] + "-" + x[16:20] + "-" + x[20:]
 }
 
 func scanSQLite(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {

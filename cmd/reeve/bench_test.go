@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -412,7 +413,7 @@ func (b *bench) data() string {
 	return token
 }
 
-// query asks the database itself.
+// query asks the database itself; row may be nil.
 func (b *bench) query(query string, row func(*sql.Rows) error) {
 	b.Helper()
 	driver, source := "postgres", b.uri
@@ -429,7 +430,7 @@ func (b *bench) query(query string, row func(*sql.Rows) error) {
 		b.Fatal(err)
 	}
 	defer rows.Close()
-	for rows.Next() {
+	for row != nil && rows.Next() {
 		if err := row(rows); err != nil {
 			b.Fatal(err)
 		}
@@ -465,4 +466,42 @@ func (b *bench) sample(n int) []string {
 		ids[i], ids[j] = ids[j], ids[i]
 	}
 	return ids
+}
+
+// BenchmarkList is the list that TestBench measures first, without a network, to be profiled. TestBench must have
+// made the data.
+func BenchmarkList(b *testing.B) {
+	in := &bench{folder: filepath.Join(os.TempDir(), fmt.Sprintf("reeve-bench-%d", *walkUsers))}
+	token, err := os.ReadFile(filepath.Join(in.folder, "sqlite.token"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	path := filepath.Join(b.TempDir(), "reeve.yaml")
+	if err := os.WriteFile(path, []byte(everything), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c, err := readConfiguration(path, append(in.environment(), "REEVE_LOG__LEVEL=error",
+		"REEVE_DATABASE__URI=sqlite://"+filepath.Join(in.folder, "reeve.db")), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	a, err := openCurrent(b.Context(), c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer a.close()
+	authorization, err := a.authorizationServer(c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	handler := c.HTTP.Listeners[0].handler(c, a.mounts(c, authorization))
+	r := httptest.NewRequest("GET", "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK", nil)
+	r.Header.Set("Authorization", "Bearer "+string(token))
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		if handler.ServeHTTP(w, r); w.Code != http.StatusOK {
+			b.Fatal(w.Code, w.Body)
+		}
+	}
 }
