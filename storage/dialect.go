@@ -46,6 +46,7 @@ type Traits struct {
 	TableSuffix       string // what follows the parentheses of CREATE TABLE
 	Position          string // the function that finds the place of its second argument in its first, from 1; 0 if none
 	ForUpdate         string // what holds the rows of a SELECT against other writers; empty if there is one writer
+	LockTable         string // a format for the name of a table that keeps other writers from it; empty if there is one writer
 	Lock              string // takes the lock of its parameter, a number, for the transaction; empty if there is one writer
 	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
 	Walked            string // before a column, keeps its index from being used; empty if the planner weighs that well

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
 )
@@ -209,42 +208,13 @@ func (g generator) table(ctx context.Context, l *layout) error {
 				return err
 			}
 			if c.folded {
-				if err := g.fold(ctx, l, c); err != nil {
+				if _, err := g.fold(ctx, l, c, true); err != nil {
 					return err
 				}
 			}
 		}
 	}
 	return nil
-}
-
-// fold fills a new folded column. The database cannot: it folds otherwise.
-func (g generator) fold(ctx context.Context, l *layout, c *column) error {
-	const size = 1000
-	text, table := quote(l.compared(c.member).name), quote(l.table)
-	read := g.tx.Rebind(fmt.Sprintf("SELECT id, %s AS text FROM %s WHERE id > ? AND %[1]s IS NOT NULL ORDER BY id LIMIT %[3]d",
-		text, table, size))
-	write := g.tx.Rebind(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", table, quote(c.name)))
-	for last := (ulid.ULID{}); ; {
-		var rows []struct {
-			ID   []byte
-			Text string
-		}
-		if err := g.tx.SelectContext(ctx, &rows, read, g.db.dialect.Value(last)); err != nil {
-			return g.db.failed(err)
-		}
-		for _, row := range rows {
-			if err := resource.ScanID(row.ID, &last); err != nil {
-				return err
-			}
-			if _, err := g.tx.ExecContext(ctx, write, resource.Fold(row.Text), g.db.dialect.Value(last)); err != nil {
-				return g.db.failed(err)
-			}
-		}
-		if len(rows) < size {
-			return nil
-		}
-	}
 }
 
 // foreignKeys adds the foreign keys that could not be declared with their columns, and the link tables.

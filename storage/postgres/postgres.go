@@ -42,11 +42,12 @@ const (
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, Position: "strpos", ForUpdate: " FOR UPDATE", MaxParameters: 65535,
-		Analyze: "ANALYZE",
-		State:   "SELECT pg_current_snapshot()::text", // which commits can be seen
-		Notify:  "NOTIFY " + channel,
-		Lock:    "SELECT pg_advisory_xact_lock($1)",
-		Elect:   "SELECT pg_try_advisory_lock($1)",
+		Analyze:   "ANALYZE",
+		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
+		Notify:    "NOTIFY " + channel,
+		LockTable: "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
+		Lock:      "SELECT pg_advisory_xact_lock($1)",
+		Elect:     "SELECT pg_try_advisory_lock($1)",
 		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL)
 			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n
 			FROM unstamped AS u WHERE e.id = u.id`,

@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// check is the command reeve check: it compares what the database keeps twice, and repairs it.
+type check struct {
+	DryRun bool `help:"Repair nothing, and fail if something is wrong."`
+}
+
+func (cmd check) Run(ctx context.Context, c *configuration) error {
+	a, err := openCurrent(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	found, err := a.database.Check(ctx, !cmd.DryRun)
+	wrong := 0
+	for _, f := range found {
+		outcome := "repaired"
+		if !f.Repaired {
+			outcome = "not repaired"
+			wrong++
+		}
+		fmt.Printf("%s: %s (%s)\n", f.Table, f.Sentence, outcome)
+	}
+	switch {
+	case err != nil:
+		return err
+	case wrong > 0:
+		return fmt.Errorf("%d things are wrong with the database", wrong)
+	case len(found) == 0:
+		fmt.Println("Nothing is wrong.")
+	}
+	return nil
+}
