@@ -1,0 +1,204 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"reeve/auth"
+)
+
+// credential is a token, and what can be done to whom it stands for.
+type credential struct {
+	header string
+	id     string // of the personal token, or of the session
+	owner  string // id
+}
+
+// personalToken makes an administrator and a token of theirs.
+func (s *server) personalToken(name string) credential {
+	s.Helper()
+	owner := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": name}, nil)))
+	s.do(200, "POST", "users/"+owner+"/set-admin", map[string]any{"admin": true})
+	made := s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": name, "scopes": []string{auth.AdminScope}},
+		map[string]any{"user": toOne("user", owner)}))
+	return credential{"Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token")), idOf(made), owner}
+}
+
+const (
+	exampleClient = "01J44RKQYM4G3TNVANTMTDYTX6"
+	exampleSecret = "phoo8ahneir3ohY2eigh4xuu6Oodaewi"
+)
+
+// oauth sends a form to the authorization server as the example's client.
+func (s *server) oauth(path, form string) map[string]any {
+	s.Helper()
+	client := *s
+	client.user = exampleClient + ":" + exampleSecret
+	a := client.send("POST", path, form, "Content-Type: application/x-www-form-urlencoded")
+	if a.StatusCode != 200 {
+		s.Fatalf("%s: %d %s", path, a.StatusCode, a.text)
+	}
+	return a.document
+}
+
+// accessToken makes a token of the example's client.
+func (s *server) accessToken() credential {
+	s.Helper()
+	c := credential{header: "Bearer " + fmt.Sprint(s.oauth("/oauth2/token", "grant_type=client_credentials&scope="+auth.AdminScope)["access_token"])}
+	me := s.send("GET", "/api/admin/v1/me", nil, "Authorization: "+c.header)
+	c.id = fmt.Sprint(dig(me.document, "data", "relationships", "session", "data", "id"))
+	return c
+}
+
+// ask is the status that a token gets.
+func (s *server) ask(c credential) int {
+	s.Helper()
+	return s.send("GET", "/api/admin/v1/users?count=false&page[first]=1", nil, "Authorization: "+c.header).StatusCode
+}
+
+// warm waits until the node remembers tokens, and has it remember one.
+func (s *server) warm(c credential) {
+	s.Helper()
+	late := time.Now().Add(20 * time.Second)
+	for known := false; !known; _, known = s.app.database.Generation() {
+		if time.Now().After(late) {
+			s.Fatal("the node does not come to trust what it remembers")
+		}
+		if status := s.ask(c); status != 200 {
+			s.Fatalf("a valid token: %d", status)
+		}
+	}
+}
+
+// endings are the ways in which a token comes to be worth less, each on a token of its own.
+var endings = []struct {
+	name   string
+	make   func(s *server, name string) credential
+	end    func(s *server, c credential)
+	status int // of the next request
+}{
+	{"revoke", (*server).personalToken, func(s *server, c credential) { s.do(200, "POST", "tokens/"+c.id+"/revoke", nil) }, 401},
+	{"lock", (*server).personalToken, func(s *server, c credential) { s.do(200, "POST", "users/"+c.owner+"/lock", nil) }, 401},
+	{"set-admin", (*server).personalToken, func(s *server, c credential) {
+		s.do(200, "POST", "users/"+c.owner+"/set-admin", map[string]any{"admin": false})
+	}, 403},
+	{"deactivate", (*server).personalToken, func(s *server, c credential) { s.do(200, "POST", "users/"+c.owner+"/deactivate", nil) }, 401},
+	{"delete", (*server).personalToken, func(s *server, c credential) { s.do(204, "DELETE", "users/"+c.owner, nil) }, 401},
+	{"finish", func(s *server, _ string) credential { return s.accessToken() }, func(s *server, c credential) {
+		s.do(200, "POST", "sessions/"+c.id+"/finish", nil)
+	}, 401},
+	{"oauth2-revoke", func(s *server, _ string) credential { return s.accessToken() }, func(s *server, c credential) {
+		s.oauth("/oauth2/revoke", "token="+strings.TrimPrefix(c.header, "Bearer "))
+	}, 401},
+}
+
+// TestTokenEnds sees that what ends a token is effective on the next request to the same node, and within a second
+// on another one, whether that hears of it or not.
+func TestTokenEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		here := start(t, uri, everything+example)
+		there := here.another(everything + example)
+		postgres, deafened := strings.HasPrefix(uri, "postgres"), 0
+		for i, ending := range endings {
+			c := ending.make(here, fmt.Sprintf("ends-%d", i))
+			here.warm(c)
+			there.warm(c)
+			if postgres && i%2 == 1 {
+				deafened += here.count("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'")
+			}
+			ending.end(here, c)
+			ended := time.Now()
+			if status := here.ask(c); status != ending.status {
+				t.Errorf("%s: the next request got %d, not %d", ending.name, status, ending.status)
+			}
+			for {
+				sent := time.Now()
+				if status := there.ask(c); status == ending.status {
+					break
+				} else if sent.Sub(ended) > time.Second {
+					t.Errorf("%s: another node answered %d after %s", ending.name, status, sent.Sub(ended))
+					break
+				}
+			}
+		}
+		if postgres && deafened == 0 {
+			t.Error("nobody listens")
+		}
+	})
+}
+
+// TestTokenOfCommandLine sees that a server learns within a second what a command does past it.
+func TestTokenOfCommandLine(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		c := s.personalToken("promoted")
+		s.do(200, "POST", "users/"+c.owner+"/set-admin", map[string]any{"admin": false})
+		late := time.Now().Add(20 * time.Second)
+		for known := false; !known; _, known = s.app.database.Generation() {
+			if status := s.ask(c); status != 403 || time.Now().After(late) {
+				t.Fatalf("a user who is no administrator: %d", status)
+			}
+		}
+		configuration := &configuration{}
+		configuration.Database.URI, configuration.Log.Level = uri, "error"
+		configuration.Secrets.MasterKey = testKey
+		if err := (promoteUser{Name: "promoted"}).Run(context.Background(), configuration); err != nil {
+			t.Fatal(err)
+		}
+		promoted := time.Now()
+		for {
+			sent := time.Now()
+			if status := s.ask(c); status == 200 {
+				break
+			} else if sent.Sub(promoted) > time.Second {
+				t.Fatalf("%d after %s", status, sent.Sub(promoted))
+			}
+		}
+	})
+}
+
+// TestConcurrentRevocation revokes tokens that are being used: no request that is sent after the answer gets by.
+func TestConcurrentRevocation(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		for i := range 5 {
+			c := s.personalToken(fmt.Sprintf("busy-%d", i))
+			s.warm(c)
+			var revoked atomic.Bool
+			var users sync.WaitGroup
+			for range 4 {
+				users.Go(func() {
+					for ended := false; !ended; {
+						ended = revoked.Load() // before the request is sent
+						r, err := http.NewRequest("GET", s.bases[0]+"/api/admin/v1/me", nil)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						r.Header.Set("Authorization", c.header)
+						response, err := s.client.Do(r)
+						if err != nil {
+							t.Error(err)
+							return
+						}
+						if err := response.Body.Close(); err != nil {
+							t.Error(err)
+						}
+						if ended && response.StatusCode != 401 {
+							t.Errorf("after the token was revoked: %d", response.StatusCode)
+						}
+					}
+				})
+			}
+			s.do(200, "POST", "tokens/"+c.id+"/revoke", nil)
+			revoked.Store(true)
+			users.Wait()
+		}
+	})
+}
