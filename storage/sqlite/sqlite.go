@@ -39,10 +39,14 @@ const name = "sqlite"
 // Readers are few, since each has a page cache of its own.
 const readers = 4
 
+// cacheSize is a connection's page cache, in KiB of pages. It takes twice the memory, since the driver's allocator
+// rounds a page with its header up to 8 KiB. Larger caches saved no time over 1M users.
+const cacheSize = 4096
+
 // Traits are the facts about SQLite.
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
-		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr", Walked: "+",
+		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr", Walked: "+", Explain: "EXPLAIN QUERY PLAN ",
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
 		State: "PRAGMA data_version",
 	}
@@ -70,7 +74,7 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 func open(path string, connections int, more string) (*sqlx.DB, error) {
 	connector, err := sqlite.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=cache_size(-8192)" + more)
+		"&_pragma=foreign_keys(1)&_pragma=cache_size(-"+strconv.Itoa(cacheSize)+")" + more)
 	if err != nil {
 		return nil, err
 	}
