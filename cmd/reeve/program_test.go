@@ -25,7 +25,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden documents anew")
 
+// TestMain runs the tests or, as a child of a test, the program itself.
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
 	flag.Parse()
 	os.Exit(m.Run())
 }
@@ -57,42 +62,49 @@ http:
       binds: [{address: "127.0.0.1:0"}]
 `
 
-// testKey is the master key of these servers.
-const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-
-// server is the program, serving in this process.
+// server is the program, serving.
 type server struct {
 	*testing.T
-	app    *app
+	app    *app // nil if it serves in another process
 	uri    string
 	bases  []string // where each bind listens
 	client *http.Client
 	user   string // who requests are sent as, by Basic
 }
 
-// start serves a configuration out of a database with the demo data, and stops with the test.
-func start(t *testing.T, uri, yaml string) *server {
-	t.Helper()
-	return node(t, uri, yaml, func(ctx context.Context, a *app) error { return fixtures.Demo(ctx, a.database, a.stores()) })
+func newTestServer(t *testing.T, uri string) *server {
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+	t.Cleanup(client.CloseIdleConnections)
+	return &server{T: t, uri: uri, client: client, user: fixtures.DemoAdministrator + ":" + fixtures.DemoPassword}
 }
 
-// another serves the same database once more.
-func (s *server) another(yaml string) *server {
-	s.Helper()
-	return node(s.T, s.uri, yaml, func(context.Context, *app) error { return nil })
+// bases are the URLs in the line that says where the program listens.
+func bases(announced string) []string {
+	return regexp.MustCompile(`https?://[^ ]+`).FindAllString(announced, -1)
 }
 
-// node serves a configuration out of a database that is prepared first.
-func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *app) error) *server {
+// written is the path of a configuration.
+func written(t *testing.T, yaml string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "reeve.yaml")
 	if err := os.WriteFile(path, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := readConfiguration(path, []string{
-		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=" + testKey, "REEVE_LOG__LEVEL=error",
+	return path
+}
+
+// environment is that of the program over a database.
+func environment(uri string) []string {
+	return []string{
+		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "REEVE_LOG__LEVEL=error",
 		"REEVE_DATABASE__COUNT_BUDGET=1m", // machines are busy
-	}, nil)
+	}
+}
+
+// start serves a configuration out of a database with the demo data, and stops with the test.
+func start(t *testing.T, uri, yaml string) *server {
+	t.Helper()
+	c, err := readConfiguration(written(t, yaml), environment(uri), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +113,7 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := prepare(ctx, a); err != nil {
+	if err := fixtures.Demo(ctx, a.database, a.stores()); err != nil {
 		t.Fatal(err)
 	}
 	announced, done := make(chan string, 1), make(chan error, 1)
@@ -113,10 +125,11 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 		}
 		a.close()
 	})
-	s := &server{T: t, app: a, uri: uri, client: &http.Client{Transport: &http.Transport{}}, user: fixtures.DemoAdministrator + ":" + fixtures.DemoPassword}
+	s := newTestServer(t, uri)
+	s.app = a
 	select {
 	case line := <-announced:
-		s.bases = regexp.MustCompile(`https?://[^ ]+`).FindAllString(line, -1)
+		s.bases = bases(line)
 	case err := <-done:
 		done <- err
 		t.Fatal("serve ended:", err)
@@ -135,6 +148,15 @@ type answer struct {
 // JSON.
 func (s *server) send(method, path string, body any, headers ...string) answer {
 	s.Helper()
+	a, err := s.try(method, path, body, headers...)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return a
+}
+
+// try is send, for whoever may not end the test, or expects that the server is gone.
+func (s *server) try(method, path string, body any, headers ...string) (a answer, err error) {
 	var reader io.Reader
 	switch body := body.(type) {
 	case nil:
@@ -143,7 +165,7 @@ func (s *server) send(method, path string, body any, headers ...string) answer {
 	default:
 		text, err := json.Marshal(body)
 		if err != nil {
-			s.Fatal(err)
+			return a, err
 		}
 		reader = bytes.NewReader(text)
 	}
@@ -152,7 +174,7 @@ func (s *server) send(method, path string, body any, headers ...string) answer {
 	}
 	r, err := http.NewRequestWithContext(s.Context(), method, path, reader)
 	if err != nil {
-		s.Fatal(err)
+		return a, err
 	}
 	if name, password, ok := strings.Cut(s.user, ":"); ok {
 		r.SetBasicAuth(name, password)
@@ -166,21 +188,19 @@ func (s *server) send(method, path string, body any, headers ...string) answer {
 			r.Header.Del(name)
 		}
 	}
-	response, err := s.client.Do(r)
-	if err != nil {
-		s.Fatal(err)
+	if a.Response, err = s.client.Do(r); err != nil {
+		return a, err
 	}
-	defer response.Body.Close()
-	a := answer{Response: response}
-	if a.text, err = io.ReadAll(response.Body); err != nil {
-		s.Fatal(err)
+	defer a.Body.Close()
+	if a.text, err = io.ReadAll(a.Body); err != nil {
+		return a, err
 	}
-	if len(a.text) > 0 && strings.Contains(response.Header.Get("Content-Type"), "json") && response.Header.Get("Content-Encoding") == "" {
+	if len(a.text) > 0 && strings.Contains(a.Header.Get("Content-Type"), "json") && a.Header.Get("Content-Encoding") == "" {
 		if err := json.Unmarshal(a.text, &a.document); err != nil {
-			s.Fatalf("%s %s: %v in %s", method, path, err, a.text)
+			return a, fmt.Errorf("%s %s: %w in %s", method, path, err, a.text)
 		}
 	}
-	return a
+	return a, nil
 }
 
 // get reads a path below the API's base and wants 200.
@@ -242,6 +262,17 @@ func idOf(document map[string]any) string { return fmt.Sprint(dig(document, "dat
 // count asks the database itself, by the way of a hand in psql.
 func (s *server) count(query string) (n int) {
 	s.Helper()
+	db := s.hand()
+	defer db.Close()
+	if err := db.QueryRowContext(s.Context(), query).Scan(&n); err != nil {
+		s.Fatal(err)
+	}
+	return n
+}
+
+// hand opens the database past the program.
+func (s *server) hand() *sql.DB {
+	s.Helper()
 	driver, source := "postgres", s.uri
 	if path, ok := strings.CutPrefix(s.uri, "sqlite://"); ok {
 		driver, source = "sqlite", path
@@ -250,11 +281,7 @@ func (s *server) count(query string) (n int) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer db.Close()
-	if err := db.QueryRowContext(s.Context(), query).Scan(&n); err != nil {
-		s.Fatal(err)
-	}
-	return n
+	return db
 }
 
 // asSystem runs an action on a user past HTTP, as the command line does, and returns the status it came to.
