@@ -11,10 +11,10 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/reeve, without cgo
-	@go build -ldflags "-s -w" -o bin/reeve ./cmd/reeve
+	@go build -buildvcs=auto -ldflags "-s -w" -o bin/reeve ./cmd/reeve
 
 run: build ## build, and serve the demo on 127.0.0.1:8080
-	@test -e demo/reeve.db || bin/reeve --config fixtures/demo.yaml demo
+	@bin/reeve --config fixtures/demo.yaml demo --if-empty
 	@echo "Try, in another terminal:"
 	@echo "  curl -g -u kilgore-trout:so-it-goes-1969 'http://127.0.0.1:8080/api/admin/v1/users?filter[status]=active&page[first]=3'"
 	@bin/reeve --config fixtures/demo.yaml serve
@@ -24,9 +24,9 @@ test: ## run all tests, on SQLite and on a PostgreSQL server (installed if there
 	@go vet ./...
 	@go test ./...
 
-long: ## run the long walks over 100,000 users, and the fuzz targets for a minute each
+long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, and the fuzz targets for a minute each
 	@.ci/postgresql
-	@go test ./cmd/reeve -run 'TestWalk' -timeout 15m -users 100000
+	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone' -timeout 30m -users 100000 -chaos 30s -kills 50 -gone 10s
 	@$(MAKE) --no-print-directory fuzz FUZZTIME=60s
 
 bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)

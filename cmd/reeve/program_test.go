@@ -62,6 +62,9 @@ http:
       binds: [{address: "127.0.0.1:0"}]
 `
 
+// testKey is the master key of these servers.
+const testKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+
 // server is the program, serving.
 type server struct {
 	*testing.T
@@ -96,13 +99,25 @@ func written(t *testing.T, yaml string) string {
 // environment is that of the program over a database.
 func environment(uri string) []string {
 	return []string{
-		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "REEVE_LOG__LEVEL=error",
+		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=" + testKey, "REEVE_LOG__LEVEL=error",
 		"REEVE_DATABASE__COUNT_BUDGET=1m", // machines are busy
 	}
 }
 
 // start serves a configuration out of a database with the demo data, and stops with the test.
 func start(t *testing.T, uri, yaml string) *server {
+	t.Helper()
+	return node(t, uri, yaml, func(ctx context.Context, a *app) error { return fixtures.Demo(ctx, a.database, a.stores()) })
+}
+
+// another serves the same database once more.
+func (s *server) another(yaml string) *server {
+	s.Helper()
+	return node(s.T, s.uri, yaml, func(context.Context, *app) error { return nil })
+}
+
+// node serves a configuration out of a database that is prepared first.
+func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *app) error) *server {
 	t.Helper()
 	c, err := readConfiguration(written(t, yaml), environment(uri), nil)
 	if err != nil {
@@ -113,7 +128,7 @@ func start(t *testing.T, uri, yaml string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fixtures.Demo(ctx, a.database, a.stores()); err != nil {
+	if err := prepare(ctx, a); err != nil {
 		t.Fatal(err)
 	}
 	announced, done := make(chan string, 1), make(chan error, 1)
