@@ -4,13 +4,19 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"reeve/auth"
+	"reeve/resource/token"
+	"reeve/resource/user"
+	"reeve/storage/storagetest"
 )
 
 // credential is a token, and what can be done to whom it stands for.
@@ -201,4 +207,43 @@ func TestConcurrentRevocation(t *testing.T) {
 			users.Wait()
 		}
 	})
+}
+
+// BenchmarkToken is what it costs to find out whom a token stands for, once it is remembered and when it is not.
+func BenchmarkToken(b *testing.B) {
+	for database, uri := range map[string]string{"sqlite": "sqlite://" + filepath.Join(b.TempDir(), "reeve.db"), "postgres": storagetest.Postgres(b)} {
+		ctx, c := b.Context(), &configuration{}
+		c.Database.URI, c.Log.Level, c.Secrets.MasterKey = uri, "error", testKey
+		a, err := openCurrent(ctx, c)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Cleanup(a.close)
+		owner, text := ulid.Make(), auth.NewToken(auth.PersonalToken)
+		if err := a.users.Create(ctx, &user.User{ID: owner, Username: "owner", CanRequestAdmin: true}); err != nil {
+			b.Fatal(err)
+		}
+		if err := a.tokens.Create(ctx, &token.Token{ID: ulid.Make(), User: owner, Hash: token.Hash(auth.HashToken(text))}); err != nil {
+			b.Fatal(err)
+		}
+		for how, known := range map[string]bool{"remembered": true, "looked up": false} {
+			authenticator := auth.NewAuthenticator(auth.Lookups{
+				Token: func(ctx context.Context, _ string, hash []byte) (*auth.Principal, time.Time, error) {
+					return a.personal(ctx, hash)
+				},
+				Generation: func() (uint64, bool) {
+					n, _ := a.database.Generation()
+					return n, known
+				},
+			}, time.Now)
+			b.Run(database+"/"+how, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := authenticator.Authenticate(ctx, "Bearer "+text); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
 }
