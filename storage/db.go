@@ -27,7 +27,7 @@ type Options struct {
 	// Migrations and [DB.Analyze] take the time that they take.
 	Timeout time.Duration
 	// Connections is how many connections there may be at once, 0 for what the dialect deems best. On SQLite it is
-	// those that read; another one writes.
+	// those that read; another one writes. [DB.Watch] has one more of its own, and on PostgreSQL two.
 	Connections int
 	// CountBudget is how long the counting of a total that no counter knows may take; default [DefaultCountBudget].
 	CountBudget time.Duration

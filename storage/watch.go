@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -71,11 +72,7 @@ func (db *DB) Watch(ctx context.Context) error {
 			})
 		})
 	}
-	err = group.Wait()
-	if closing := pools.close(); err == nil {
-		err = closing
-	}
-	return err
+	return errors.Join(group.Wait(), pools.close())
 }
 
 // again repeats what should only end with the context.
