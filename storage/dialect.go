@@ -51,6 +51,7 @@ type Traits struct {
 	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
 	Walked            string // before a column, keeps its index from being used; empty if the planner weighs that well
 	MaxParameters     int    // of one statement
+	Explain           string // before a SELECT, asks how it would be answered; the last column says so
 	Analyze           string // gathers what the planner knows of the tables; empty if plans do not depend on it
 
 	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:

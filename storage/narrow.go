@@ -55,10 +55,9 @@ func (l *layout) spans(c resource.Condition) []span {
 func (l *layout) ranged(c resource.Condition) (column *column, sorted bool) {
 	switch c := c.(type) {
 	case resource.Compare:
-		if literal, ok := c.Operand.(resource.Literal); !ok || literal.Value == nil || l.constants[c] {
-			return nil, false
-		}
-		if c.Op == resource.Eq || c.Op == resource.Contains || c.Op == resource.Null || c.Attribute == "id" {
+		literal, isLiteral := c.Operand.(resource.Literal)
+		given := isLiteral && literal.Value != nil && !l.constants[c] || c.Operand == resource.Now{}
+		if !given || c.Op == resource.Eq || c.Op == resource.Contains || c.Attribute == "id" {
 			return nil, false
 		}
 		return l.leading(c.Attribute), true

@@ -45,6 +45,7 @@ func (Dialect) Traits() storage.Traits {
 		Analyze:   "ANALYZE",
 		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
 		Notify:    "NOTIFY " + channel,
+		Explain:   "EXPLAIN ",
 		LockTable: "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
 		Lock:      "SELECT pg_advisory_xact_lock($1)",
 		Elect:     "SELECT pg_try_advisory_lock($1)",
