@@ -431,6 +431,7 @@ func TestConnectionsCut(t *testing.T) {
 // TestDatabaseHangs has PostgreSQL fall silent, with its connections open: everybody is told so when the timeout is
 // over, and when it speaks again all is well.
 func TestDatabaseHangs(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	uri := storagetest.Postgres(t)
 	relay := newRelay(t, uri)
 	s := start(t, relay.uri, everything+"database: {timeout: 2s}")
@@ -509,6 +510,7 @@ func (r *relay) resume() { r.silence.Unlock() }
 
 // TestDatabaseLocked holds SQLite's write lock elsewhere: writes are told that it is unavailable, reads go on.
 func TestDatabaseLocked(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	s := start(t, sqliteURI(t), everything)
 	db := s.hand()
 	defer db.Close()
