@@ -13,7 +13,7 @@ import (
 const slots = 16
 
 // Counting keeps several rows, so that writers do not wait for each other. A statement's trigger takes a row that
-// no other transaction holds, beginning at a place of its backend's own; it adds one if all are held. It sees
+// no other transaction holds: that of its backend, found by its key, or else any; it adds one if all are held. It sees
 // the statement's rows at once, those of COPY and of cascades too. Who truncates a table is alone with it.
 func (Dialect) Counting(c storage.Counter) []string {
 	name, table, function := pq.QuoteIdentifier(c.Name), pq.QuoteIdentifier(c.Table), pq.QuoteIdentifier(c.Name+"_keep")
@@ -27,9 +27,10 @@ func (Dialect) Counting(c storage.Counter) []string {
 	}
 	added := "SELECT " + c.Cell("") + " AS cell, 1 AS step FROM added"
 	gone := "SELECT " + c.Cell("") + " AS cell, -1 AS step FROM gone"
+	// OFFSET 0 has the cell of a row worked out once, not once for each number.
 	keep := func(rows string) string {
 		return "UPDATE " + name + " AS c SET changes = c.changes + 1, " + strings.Join(sets, ", ") +
-			" FROM (SELECT " + strings.Join(deltas, ", ") + " FROM (" + rows + ") AS x) AS d WHERE c.slot = taken;"
+			" FROM (SELECT " + strings.Join(deltas, ", ") + " FROM (" + rows + " OFFSET 0) AS x) AS d WHERE c.slot = taken;"
 	}
 	// changes never goes back, so it begins with the time.
 	statements := []string{
@@ -55,8 +56,10 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	SELECT slot INTO taken FROM ` + name + fmt.Sprintf(`
-		ORDER BY (slot + pg_backend_pid()) %% %d LIMIT 1 FOR UPDATE SKIP LOCKED;`, slots) + `
+	SELECT slot INTO taken FROM ` + name + fmt.Sprintf(` WHERE slot = pg_backend_pid() %% %d FOR UPDATE SKIP LOCKED;`, slots) + `
+	IF NOT FOUND THEN
+		SELECT slot INTO taken FROM ` + name + ` LIMIT 1 FOR UPDATE SKIP LOCKED;
+	END IF;
 	IF NOT FOUND THEN
 		INSERT INTO ` + name + ` DEFAULT VALUES RETURNING slot INTO taken;
 	END IF;
