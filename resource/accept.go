@@ -117,10 +117,10 @@ func (r *ReferenceDescription) accept(targets []Identifier) error {
 			problems = append(problems, Errorf(Invalid, "%s must not be null", r.Name).At("relationships", r.Name))
 		}
 	}
-	for _, target := range targets {
+	for i, target := range targets {
 		if target.Type != r.Type {
 			problems = append(problems, Errorf(TypeMismatch, "%s refers to resources of type %s, not %s", r.Name, r.Type, target.Type).
-				At("relationships", r.Name))
+				At(r.place(i)...))
 		}
 	}
 	return problems.orNil()

@@ -64,6 +64,7 @@ type Attribute[T any] struct {
 	scan    func(row *T, src any) error                 // from a database value, nil for null
 	parse   func(v any) (any, error)                    // from a JSON-like value that is not null
 	assign  func(row *T, parsed any)                    // what parse returned, nil for null
+	zero    func(parsed any) bool                       // would what parse returned stand for null?
 }
 
 // DefaultMaxLength is how many characters a text attribute may have unless it says otherwise. It keeps every
@@ -114,6 +115,8 @@ func Input[T any, V, S Value](name string, member func(*T) *S, transform func(V)
 		}
 		return transform(parsed)
 	}
+	kept := codecOf[S]()
+	a.zero = func(parsed any) bool { return kept.null(parsed.(S)) }
 	a.assign = func(row *T, parsed any) {
 		var none S
 		if parsed == nil {
@@ -252,10 +255,17 @@ func (a *Attribute[T]) accept(v any) (any, error) {
 		}
 	}
 	parsed, err := a.parse(v)
-	if errors.Is(err, errKind) {
+	switch {
+	case errors.Is(err, errKind):
 		return nil, fmt.Errorf("must be %s", kindWords[a.Kind])
+	case err != nil:
+		return nil, err
+	case a.AttributeDescription.Nullable && a.zero(parsed):
+		return nil, errors.New("must not be empty; null clears it")
+	case a.AttributeDescription.Required && a.Kind == String && v == "":
+		return nil, errors.New("must not be empty")
 	}
-	return parsed, err
+	return parsed, nil
 }
 
 var kindWords = map[Kind]string{

@@ -92,9 +92,6 @@ func Holds(attribute string, op Op, value any) Condition {
 // Past is true where the time is not null and not after now.
 func Past(attribute string) Condition { return Compare{attribute, AtMost, Now{}} }
 
-// Future is true where the time is after now.
-func Future(attribute string) Condition { return Compare{attribute, Greater, Now{}} }
-
 // Fold is the form of a text in which Contains looks: lower case.
 func Fold(s string) string { return strings.ToLower(s) }
 

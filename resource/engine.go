@@ -62,6 +62,13 @@ func (e *Engine) Do(ctx context.Context, ops ...Operation) ([]Result, error) {
 	return results, nil
 }
 
+// Validate authorizes an operation and reads its body as Do does before the transaction begins, and does nothing.
+func (e *Engine) Validate(op Operation) error {
+	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
+	_, err := tx.plan(op, true)
+	return err
+}
+
 // Do carries out one operation and returns its resource as its Go type. T must be the type's own.
 func Do[T any](ctx context.Context, e *Engine, op Operation) (*T, error) {
 	results, err := e.Do(ctx, op)
@@ -237,17 +244,18 @@ func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
 	result, changed, effect, err := run(tx, id)
 	tx.cause, tx.ifMatch = cause, ifMatch
 	if err != nil {
+		tx.events = tx.events[:place]
 		return Result{}, err
 	}
-	event.Changed = changed
+	event.Changed, result.Affected = changed, 1
 	if !effect && len(tx.events) == place+1 {
-		tx.events = tx.events[:place]
+		tx.events, result.Affected = tx.events[:place], 0
 	}
 	return result, nil
 }
 
 // each runs an action on every resource that meets a condition. The condition is asked again page by page, in
-// the order of the ids, so rows that the action takes out of it do no harm.
+// the order of the ids, so rows that the action takes out of it do no harm. What has ended already stays as it is.
 func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result, error) {
 	query := Query{Where: where, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Now: tx.Now}
 	affected := 0
@@ -259,10 +267,11 @@ func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result,
 		n := page.Resources.Len()
 		for i := range n {
 			op.ID = page.Resources.ID(i)
-			if _, err := tx.write(op, t, run); err != nil {
+			result, err := tx.write(op, t, run)
+			if err != nil && !Is(err, Ended) {
 				return Result{}, err
 			}
-			affected++
+			affected += result.Affected
 		}
 		if !page.Page.Next {
 			return Result{Type: t.description(), Affected: affected}, nil
@@ -304,31 +313,36 @@ func (tx *Tx) exist(references []ReferenceDescription, relationships map[string]
 		if len(relationships[r.Name]) == 0 {
 			continue
 		}
-		missing, err := tx.missing(r.Type, relationships[r.Name])
+		there, err := tx.there(r.Type, relationships[r.Name])
 		if err != nil {
 			return err
 		}
-		for _, target := range missing {
-			problems = append(problems, Errorf(NotFound, "there is no %s %s", target.Type, target.ID).At("relationships", r.Name))
+		for i, target := range relationships[r.Name] {
+			if !there[target.ID] {
+				problems = append(problems, Errorf(NotFound, "there is no %s %s", target.Type, target.ID).At(r.place(i)...))
+			}
 		}
 	}
 	return problems.orNil()
 }
 
-// missing are those of the targets, all of one type, that are not there.
-func (tx *Tx) missing(typ string, targets []Identifier) ([]Identifier, error) {
+// lookup is how many ids are looked up at once. SQLite takes no expression that is a thousand deep.
+const lookup = 200
+
+// there are those of the targets, all of one type, that are there; none, if the type's module is not loaded.
+func (tx *Tx) there(typ string, targets []Identifier) (map[ulid.ULID]bool, error) {
+	there := map[ulid.ULID]bool{}
 	t := tx.types[typ]
 	if t == nil {
-		return targets, nil // its module is not loaded
+		return there, nil
 	}
-	there := map[ulid.ULID]bool{}
-	for some := range slices.Chunk(targets, pagination.MaxSize) {
+	for some := range slices.Chunk(targets, lookup) {
 		var any Any
 		for _, target := range some {
 			any = append(any, Equal("id", target.ID))
 		}
 		found, err := t.list(tx, tx.View(), Query{
-			Where: any, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Now: tx.Now,
+			Where: any, Window: pagination.First(lookup), Count: pagination.CountNone, Now: tx.Now,
 		})
 		if err != nil {
 			return nil, err
@@ -337,7 +351,7 @@ func (tx *Tx) missing(typ string, targets []Identifier) ([]Identifier, error) {
 			there[found.Resources.ID(i)] = true
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(targets), func(target Identifier) bool { return there[target.ID] }), nil
+	return there, nil
 }
 
 // allow says whether the principal may do the operation. No type knows of it.

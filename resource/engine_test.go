@@ -332,8 +332,8 @@ func TestToMany(t *testing.T) {
 	linked(crew...)
 	f.must(on(resource.Unlink, crew...))
 	linked()
-	f.fails(on(resource.Link, resource.Identifier{Type: "sailor", ID: ulid.Make()}), "not_found /relationships/crew")
-	f.fails(on(resource.Link, resource.Identifier{Type: "ship", ID: id}), "type_mismatch /relationships/crew")
+	f.fails(on(resource.Link, resource.Identifier{Type: "sailor", ID: ulid.Make()}), "not_found /relationships/crew/data/0")
+	f.fails(on(resource.Link, resource.Identifier{Type: "ship", ID: id}), "type_mismatch /relationships/crew/data/0")
 	f.fails(resource.Operation{Verb: resource.Linked, ID: id, Relationship: "cargo"}, "not_found")
 }
 

@@ -23,6 +23,7 @@ const (
 	MethodNotAllowed     Code = "method_not_allowed"
 	NotAcceptable        Code = "not_acceptable"
 	Conflict             Code = "conflict"
+	Ended                Code = "ended"
 	Taken                Code = "taken"
 	TypeMismatch         Code = "type_mismatch"
 	Referenced           Code = "referenced"
@@ -56,6 +57,7 @@ var Codes = map[Code]CodeDescription{
 	MethodNotAllowed:     {405, "The resource does not serve this method."},
 	NotAcceptable:        {406, "None of the accepted media types is served."},
 	Conflict:             {409, "The resource is not in a state that allows this."},
+	Ended:                {409, "This has ended already."},
 	Taken:                {409, "Another resource has this value already."},
 	TypeMismatch:         {409, "The document names another type or id than the path."},
 	Referenced:           {409, "Other resources still refer to this one."},

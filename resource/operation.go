@@ -53,7 +53,7 @@ type Result struct {
 	Relationship *ReferenceDescription // for the verbs on relationships
 	Linked       []ulid.ULID           // the page of its linkage
 
-	Affected int // resources that an action on a filter changed
+	Affected int // how many resources the operation changed, apart from those that followed
 
 	row any // *T
 }

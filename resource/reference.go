@@ -1,6 +1,10 @@
 package resource
 
-import "github.com/oklog/ulid/v2"
+import (
+	"strconv"
+
+	"github.com/oklog/ulid/v2"
+)
 
 // Identifier names one resource of any type.
 type Identifier struct {
@@ -35,6 +39,14 @@ type ReferenceDescription struct {
 // Writable reports whether a creation, or else a change, may give the reference.
 func (r *ReferenceDescription) Writable(creation bool) bool {
 	return !r.ReadOnly && (creation || !r.Fixed)
+}
+
+// place is where in a body the target of that index stands, as the parts of a pointer.
+func (r *ReferenceDescription) place(i int) []string {
+	if r.Many {
+		return []string{"relationships", r.Name, "data", strconv.Itoa(i)}
+	}
+	return []string{"relationships", r.Name}
 }
 
 // Reference is a relationship of T: to one resource of a type ([ToOne]), to one of any type ([ToAny]), or to

@@ -45,7 +45,7 @@ func End[T any](member func(*T) *time.Time, ended string) func(tx *Tx, row *T) e
 	return func(tx *Tx, row *T) error {
 		at := member(row)
 		if !at.IsZero() {
-			return Errorf(Conflict, "%s", ended)
+			return Errorf(Ended, "%s", ended)
 		}
 		*at = tx.Now
 		return nil

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -21,7 +22,6 @@ type Schema[T any] struct {
 	References []Reference[T]
 	Filters    []Filter   // those that are not a filter of an attribute or a reference
 	Unique     [][]string // several attributes or references that no two rows share
-	Examples   []T        // document the type, and feed the conformance suite
 }
 
 // Filter is a question that a list can be asked, as filter[name]=value or filter[name][qualifier]=value. It is
@@ -73,7 +73,7 @@ func (f *Filter) Condition(arg string) (Condition, error) {
 		if c, ok := f.Values[arg]; ok {
 			return c, nil
 		}
-		return nil, fmt.Errorf("must be one of %v", f.Words())
+		return nil, fmt.Errorf("must be one of %s", strings.Join(f.Words(), ", "))
 	}
 	v, err := ParsePlain(f.Kind, arg)
 	if err != nil {

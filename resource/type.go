@@ -363,7 +363,7 @@ func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(
 
 // hold reads a row that a write is about elsewhere, and keeps others from changing it where that can be done.
 func (t *Type[T]) hold(tx *Tx, id ulid.ULID) (*T, error) {
-	if tx.ifMatch != nil && t.Update != nil {
+	if t.Update != nil {
 		return t.Update(tx, id, func(row *T) error { return t.match(tx, row) })
 	}
 	row, err := t.Get(tx, id)

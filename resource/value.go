@@ -283,11 +283,17 @@ var stringsCodec = codec[[]string]{
 		case []string:
 			return v, nil
 		case []any:
+			if len(v) > maxItems {
+				return nil, fmt.Errorf("must have at most %d items", maxItems)
+			}
 			list := make([]string, len(v))
 			for i, item := range v {
 				var err error
 				if list[i], err = parseString(item); err != nil {
-					return nil, fmt.Errorf("item %d must be a string", i)
+					return nil, fmt.Errorf("must be an array of strings; item %d is none", i)
+				}
+				if utf8.RuneCountInString(list[i]) > DefaultMaxLength {
+					return nil, fmt.Errorf("must have items of at most %d characters", DefaultMaxLength)
 				}
 			}
 			return list, nil
@@ -310,6 +316,9 @@ var jsonCodec = codec[json.RawMessage]{
 	},
 	scan: func(src any, dst *json.RawMessage) error { return scanJSON(src, JSON, dst) },
 }
+
+// maxItems is how many strings a list may have.
+const maxItems = 1000
 
 func parseString(v any) (string, error) {
 	s, ok := v.(string)

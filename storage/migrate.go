@@ -86,6 +86,13 @@ func (db *DB) MigrateDown(ctx context.Context) (undone string, err error) {
 	if err != nil {
 		return "", err
 	}
+	// The first migration made the table of the data keys: without them, every sealed secret is lost for good.
+	if current, err := provider.GetDBVersion(ctx); err == nil && current == 1 {
+		var keys int
+		if err := db.pools.Read.QueryRowxContext(ctx, "SELECT count(*) FROM data_keys").Scan(&keys); err != nil || keys > 0 {
+			return "", errors.Join(db.failed(err), errors.New("storage: undoing this would destroy the keys of all sealed secrets"))
+		}
+	}
 	result, err := provider.Down(ctx)
 	if errors.Is(err, goose.ErrNoNextVersion) {
 		return "", errors.New("storage: no migration is applied")

@@ -27,7 +27,7 @@ import (
 
 // Config is what the authorization server works with.
 type Config struct {
-	Issuer   string // the URL of the server as clients see it, without the paths below; https, unless on loopback
+	Issuer   string // the URL of the server as clients see it, without the paths below; see [Exposed]
 	Database resource.Transactor
 	Clients  resource.Store[client.Client]
 	Tokens   resource.Store[AccessToken]
@@ -74,7 +74,7 @@ type Server struct {
 
 // New makes an authorization server. It reads and writes nothing yet.
 func New(config Config) (*Server, error) {
-	if err := op.ValidateIssuer(config.Issuer, onLoopback(config.Issuer)); err != nil {
+	if err := op.ValidateIssuer(config.Issuer, true); err != nil {
 		return nil, fmt.Errorf("oauth: issuer %q: %w", config.Issuer, err)
 	}
 	if config.Lifetime == 0 {
@@ -94,13 +94,11 @@ func New(config Config) (*Server, error) {
 	return s, nil
 }
 
-// onLoopback reports whether a URL names this machine, where nobody else listens on the wire.
-func onLoopback(issuer string) bool {
+// Exposed reports whether tokens travel in the clear to an issuer that others than this machine reach. RFC 8414,
+// section 2, wants https; a network of one's own may do without.
+func Exposed(issuer string) bool {
 	u, err := url.Parse(issuer)
-	if err != nil {
-		return false
-	}
-	return u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback()
+	return err == nil && u.Scheme != "https" && u.Hostname() != "localhost" && !net.ParseIP(u.Hostname()).IsLoopback()
 }
 
 // ServeHTTP answers a request for one of the paths. Every failure is a JSON object with the member error (RFC

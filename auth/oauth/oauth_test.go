@@ -666,11 +666,18 @@ func TestDiscovery(t *testing.T) {
 func TestIssuer(t *testing.T) {
 	for issuer, ok := range map[string]bool{
 		"https://reeve.example.com": true, "https://reeve.example.com/estate/": true, "http://127.0.0.1:8080": true,
-		"http://localhost": true, "http://[::1]:8080/": true, "": false, "reeve.example.com": false, "http://reeve.example.com": false,
+		"http://localhost": true, "http://[::1]:8080/": true, "": false, "reeve.example.com": false, "http://reeve.example.com": true,
 		"https://reeve.example.com?x=y": false, "https://reeve.example.com/#x": false, "ftp://localhost": false, "http://%zz": false,
 	} {
 		if _, err := oauth.New(oauth.Config{Issuer: issuer}); (err == nil) != ok {
 			t.Errorf("issuer %q: %v", issuer, err)
+		}
+	}
+	for issuer, exposed := range map[string]bool{
+		"https://reeve.example.com": false, "http://127.0.0.1:8080": false, "http://localhost": false, "http://[::1]": false, "http://reeve.example.com": true,
+	} {
+		if oauth.Exposed(issuer) != exposed {
+			t.Errorf("issuer %q", issuer)
 		}
 	}
 }

@@ -67,7 +67,7 @@ type listenerConfiguration struct {
 	Binds []struct {
 		Address string `koanf:"address"` // [::]:8080, or Host and Port
 		Host    string `koanf:"host"`
-		Port    int    `koanf:"port"`
+		Port    *int   `koanf:"port"`
 	} `koanf:"binds"`
 	TLS struct {
 		CertificateFile string `koanf:"certificate_file"`
@@ -128,6 +128,9 @@ func readConfiguration(path string, environment []string, flags map[string]strin
 	variables := env.Provider(".", env.Opt{
 		Prefix: "REEVE_", EnvironFunc: func() []string { return environment },
 		TransformFunc: func(name, value string) (string, any) {
+			if !strings.Contains(name, "__") {
+				return "", nil // not one of ours, which all have a dot
+			}
 			return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, "REEVE_")), "__", "."), value
 		},
 	})
@@ -141,11 +144,14 @@ func readConfiguration(path string, environment []string, flags map[string]strin
 	}
 	c := &configuration{}
 	err := k.UnmarshalWithConf("", c, koanf.UnmarshalConf{DecoderConfig: &mapstructure.DecoderConfig{
-		Result: c, TagName: "koanf", ErrorUnused: true, WeaklyTypedInput: true,
-		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToSliceHookFunc(","), mapstructure.StringToTimeDurationHookFunc()),
+		Result: c, TagName: "koanf", ErrorUnused: true,
+		// Variables and flags are texts, whatever they set; a number in the file stays one, lest a secret of digits
+		// became another text.
+		DecodeHook: mapstructure.ComposeDecodeHookFunc(mapstructure.StringToSliceHookFunc(","), mapstructure.StringToTimeDurationHookFunc(),
+			mapstructure.StringToBoolHookFunc(), mapstructure.StringToIntHookFunc()),
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, fmt.Errorf("configuration: %s", strings.ReplaceAll(err.Error(), "'main.configuration'", "the configuration"))
 	}
 	return c, c.verify()
 }
@@ -161,14 +167,17 @@ func (c *configuration) verify() error {
 	var found []error
 	find := func(format string, args ...any) { found = append(found, fmt.Errorf("configuration: "+format, args...)) }
 	known := []string{serveDiscovery, serveOAuth, serveAdminAPI, serveUserAPI, serveHealth, servePrometheus}
+	if len(c.HTTP.Listeners) == 0 {
+		find("http.listeners is empty")
+	}
 	for _, l := range c.HTTP.Listeners {
 		for _, r := range l.Resources {
 			if !slices.Contains(known, r.Name) {
 				find("listener %q: there is no resource %q, only %s", l.Name, r.Name, strings.Join(known, ", "))
 			}
 		}
-		if len(l.Binds) == 0 {
-			find("listener %q has no binds", l.Name)
+		if len(l.Binds) == 0 || len(l.Resources) == 0 {
+			find("listener %q has no binds, or no resources", l.Name)
 		}
 		for i := range l.Binds {
 			if _, err := l.address(i); err != nil {
@@ -200,8 +209,8 @@ func (c *configuration) verify() error {
 		find("http.base_path must begin with /")
 	}
 	for _, id := range c.Policy.Data.AdminClients {
-		if !slices.ContainsFunc(c.Clients, func(s clientConfiguration) bool { return s.ID == id }) {
-			find("policy.data.admin_clients: there is no client %q", id)
+		if !slices.ContainsFunc(c.Clients, func(s clientConfiguration) bool { return s.ID == id && s.AuthMethod != client.Public }) {
+			find("policy.data.admin_clients: there is no client %q with a secret", id)
 		}
 	}
 	return errors.Join(found...)
@@ -211,10 +220,11 @@ func (c *configuration) verify() error {
 func (l *listenerConfiguration) address(i int) (string, error) {
 	bind := l.Binds[i]
 	address := bind.Address
-	if address == "" {
-		address = net.JoinHostPort(bind.Host, strconv.Itoa(bind.Port))
-	} else if bind.Host != "" || bind.Port != 0 {
+	switch whole := address != ""; {
+	case whole == (bind.Host != "" || bind.Port != nil), !whole && bind.Port == nil:
 		return "", errors.New("a bind has either address, or host and port")
+	case !whole:
+		address = net.JoinHostPort(bind.Host, strconv.Itoa(*bind.Port))
 	}
 	if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
 		return "", fmt.Errorf("%q is no address such as 127.0.0.1:8080", address)
@@ -254,13 +264,19 @@ func (c *configuration) publicBase() string {
 		return strings.TrimRight(c.HTTP.PublicBase, "/")
 	}
 	for _, l := range c.HTTP.Listeners {
-		if address, err := l.address(0); err == nil { // verify has seen that each listener has a bind
-			scheme := "http"
-			if l.TLS.CertificateFile != "" {
-				scheme = "https"
-			}
-			return scheme + "://" + address + c.basePath()
+		address, err := l.address(0)
+		if err != nil {
+			continue // verify has seen that each listener has a bind
 		}
+		scheme := "http"
+		if l.TLS.CertificateFile != "" {
+			scheme = "https"
+		}
+		host, port, err := net.SplitHostPort(address)
+		if ip, bad := netip.ParseAddr(host); err == nil && (host == "" || bad == nil && ip.IsUnspecified()) {
+			address = net.JoinHostPort("localhost", port) // every address is also this one
+		}
+		return scheme + "://" + address + c.basePath()
 	}
 	return c.basePath()
 }

@@ -11,9 +11,11 @@ import (
 )
 
 // demo is the command reeve demo.
-type demo struct{}
+type demo struct {
+	IfEmpty bool `help:"Do nothing, and do not complain, if the database has users."`
+}
 
-func (demo) Run(ctx context.Context, c *configuration) error {
+func (cmd demo) Run(ctx context.Context, c *configuration) error {
 	a, err := openCurrent(ctx, c)
 	if err != nil {
 		return err
@@ -22,6 +24,9 @@ func (demo) Run(ctx context.Context, c *configuration) error {
 	there, err := a.users.List(ctx, resource.Query{Count: pagination.CountOnly})
 	if err != nil {
 		return err
+	}
+	if there.Total > 0 && cmd.IfEmpty {
+		return nil
 	}
 	if there.Total > 0 {
 		return errors.New("the demo data goes into an empty database only, and this one has users")

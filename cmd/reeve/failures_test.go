@@ -6,6 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/fixtures"
 )
 
 // TestFailures sees that every failure is an error document with the right status, code and place, and that none
@@ -89,6 +93,15 @@ func TestFailures(t *testing.T) {
 			{"no attributes", "POST", "users", `{"data":{"type":"user"}}`, nil, 422, []string{"required /data"}},
 			{"several mistakes", "POST", "users", user(`"attributes":{"username":5,"email":"x","display_name":true,"password":"x"}`), nil, 422,
 				[]string{"invalid /data/attributes/display_name", "invalid /data/attributes/email", "invalid /data/attributes/password", "invalid /data/attributes/username"}},
+			{"mistakes of the document and of the type", "POST", "users", user(`"id":"01J3G5W8MRMBJ93ZYEGX2BN6NZ","attributes":{"username":5,"nope":1},"relationships":{"y":{}}`), nil, 400,
+				[]string{"malformed_document /data/relationships/y", "client_generated_id /data/id", "unknown_member /data/attributes/nope", "invalid /data/attributes/username"}},
+			{"empty where null clears", "POST", "users", user(`"attributes":{"username":"","display_name":""}`), nil, 422,
+				[]string{"invalid /data/attributes/display_name", "invalid /data/attributes/username"}},
+			{"no address", "POST", "users", user(`"attributes":{"username":"a","registered_ip":"here"}`), nil, 422, []string{"invalid /data/attributes/registered_ip"}},
+			{"expiry in the year 1", "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{}, "expires_at": "0001-01-01T00:00:00Z"},
+				map[string]any{"user": toOne("user", "01J3G5W8MRMBJ93ZYEGX2BN6NK")}), nil, 422, []string{"invalid /data/attributes/expires_at"}},
+			{"a long scope", "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{"urn:reeve:user:" + strings.Repeat("x", 300)}},
+				map[string]any{"user": toOne("user", "01J3G5W8MRMBJ93ZYEGX2BN6NK")}), nil, 422, []string{"invalid /data/attributes/scopes"}},
 			{"unknown attribute", "POST", "users", user(`"attributes":{"username":"a","shoe_size":9}`), nil, 422, []string{"unknown_member /data/attributes/shoe_size"}},
 			{"read-only attribute", "POST", "users", user(`"attributes":{"username":"a","can_request_admin":true}`), nil, 403, []string{"read_only /data/attributes/can_request_admin"}},
 			{"mixed mistakes", "POST", "users", user(`"attributes":{"username":7,"can_request_admin":true}`), nil, 400,
@@ -138,6 +151,35 @@ func TestFailures(t *testing.T) {
 		outside := s.send("GET", "/nothing", nil)
 		if outside.StatusCode != 404 || len(failuresIn(t, outside)) != 1 {
 			t.Errorf("outside of the API: %d %s", outside.StatusCode, outside.text)
+		}
+	})
+}
+
+// TestManyTargets names more resources in one relationship than a statement takes.
+func TestManyTargets(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		members := "groups/" + idOf(s.get("groups/by-key/empty")) + "/relationships/members"
+		var unknown, known []any
+		for range 2500 {
+			unknown = append(unknown, map[string]any{"type": "user", "id": ulid.Make().String()})
+		}
+		if a := s.send("PATCH", "/api/admin/v1/"+members, map[string]any{"data": unknown}); a.StatusCode != 404 || failuresIn(t, a)[1] != "not_found /data/1" {
+			t.Errorf("unknown members: %d %.200s", a.StatusCode, a.text)
+		}
+		if err := fixtures.Generate(t.Context(), s.app.database, s.app.stores(), 2500, func(int) {}); err != nil {
+			t.Fatal(err)
+		}
+		for path := "/api/admin/v1/users?page[first]=1000"; path != ""; {
+			page := s.send("GET", path, nil).document
+			for _, id := range idsOf(page) {
+				known = append(known, map[string]any{"type": "user", "id": id})
+			}
+			path, _ = dig(page, "links", "next").(string)
+		}
+		s.do(204, "PATCH", members, map[string]any{"data": known})
+		if count := dig(s.get(members), "meta", "count"); count != float64(len(known)) {
+			t.Errorf("%v members, not %d", count, len(known))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/schollz/progressbar/v3"
@@ -15,6 +16,9 @@ type generate struct {
 }
 
 func (cmd generate) Run(ctx context.Context, c *configuration) error {
+	if cmd.Users <= 0 {
+		return errors.New("--users must be more than 0")
+	}
 	a, err := openCurrent(ctx, c)
 	if err != nil {
 		return err

@@ -23,10 +23,10 @@ import (
 type mounts map[string]func(*mux.Router)
 
 // handler serves the resources that a listener names, under the base path.
-func (l *listenerConfiguration) handler(c *configuration, served mounts) http.Handler {
+func (l *listenerConfiguration) handler(c *configuration, served mounts, logged func(http.Handler) http.Handler) http.Handler {
 	// The paths of a router that is asked for its encoded path, uncleaned, are what the client sent.
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
-	router.NotFoundHandler = httpapi.Failure(resource.Errorf(resource.NotFound, "nothing is served at this path"))
+	router.NotFoundHandler = logged(httpapi.Failure(resource.Errorf(resource.NotFound, "nothing is served at this path")))
 	for _, r := range l.Resources {
 		served[r.Name](router)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"reeve/resource"
 	"reeve/resource/version"
 )
 
@@ -41,8 +42,17 @@ func main() {
 		err = command.Run(configuration)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "reeve:", err)
+		fmt.Fprintln(os.Stderr, "reeve:", sentence(err))
 		stop()
 		os.Exit(1)
 	}
+}
+
+// sentence is an error for whoever sits at the terminal: what the engine says of a refusal, without what the
+// database said to it.
+func sentence(err error) error {
+	if failures := resource.AllErrors(err); !resource.Is(err, resource.Internal) {
+		return failures
+	}
+	return err
 }

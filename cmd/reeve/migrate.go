@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"text/tabwriter"
+	"time"
 )
 
 // migrate is the command reeve migrate: the tables, brought up to date or back.
@@ -28,7 +29,14 @@ func (migrateStatus) Run(ctx context.Context, c *configuration) error {
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	for _, m := range migrations {
-		fmt.Fprintln(w, m)
+		switch {
+		case !m.Applied:
+			fmt.Fprintf(w, "%s\tpending\n", m.Name)
+		case m.At.IsZero():
+			fmt.Fprintf(w, "%s\tapplied\n", m.Name)
+		default:
+			fmt.Fprintf(w, "%s\tapplied\t%s\n", m.Name, m.At.UTC().Format(time.RFC3339))
+		}
 	}
 	return w.Flush()
 }

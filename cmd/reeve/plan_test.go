@@ -155,7 +155,9 @@ var (
 )
 
 // taken reports whether SQLite has an index find a few rows, which alone are asked further.
-func taken(plan string) bool { return strings.HasPrefix(plan, "MATERIALIZE narrow\nSEARCH t0 USING INDEX") }
+func taken(plan string) bool {
+	return strings.HasPrefix(plan, "MATERIALIZE narrow\nSEARCH t0 USING INDEX")
+}
 
 // sorts reports whether a plan sorts more than a few rows.
 func sorts(plan string) bool {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"reeve/auth/oauth"
+	"reeve/resource"
 	"reeve/resource/client"
 	"reeve/resource/httpapi"
 	"reeve/resource/openapi"
@@ -46,6 +48,9 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if err != nil {
 		return err
 	}
+	if oauth.Exposed(c.publicBase()) {
+		a.log.Warn("tokens and passwords travel in the clear: serve TLS, or name the https address in http.public_base", "issuer", c.publicBase())
+	}
 	served := a.mounts(c, authorization)
 	type endpoint struct {
 		server   *http.Server
@@ -55,7 +60,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	var places []string
 	for i := range c.HTTP.Listeners {
 		l := &c.HTTP.Listeners[i]
-		server := newServer(l.handler(c, served))
+		server := newServer(l.handler(c, served, a.logged))
 		for bind := range l.Binds {
 			listener, err := l.listen(bind)
 			if err != nil {
@@ -116,14 +121,14 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
 	return mounts{
 		serveAdminAPI: func(r *mux.Router) {
 			r.PathPrefix(httpapi.Base).Handler(api)
-			r.Path(openapi.SpecPath).Handler(openapi.Handler(a.engine.Registry(), info))
-			page := openapi.UI(info)
+			r.Path(openapi.SpecPath).Handler(reads(openapi.Handler(a.engine.Registry(), info)))
+			page := reads(openapi.UI(info))
 			r.Path(strings.TrimSuffix(openapi.UIPath, "/")).Handler(page) // it redirects
 			r.PathPrefix(openapi.UIPath).Handler(page)
 		},
 		serveOAuth: func(r *mux.Router) {
 			for _, path := range oauth.Paths {
-				r.Path(path).Handler(authorization)
+				r.Path(path).Handler(a.logged(authorization))
 			}
 		},
 		serveDiscovery: func(r *mux.Router) {
@@ -133,11 +138,11 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
 		},
 		serveUserAPI: func(*mux.Router) {},
 		serveHealth: func(r *mux.Router) {
-			r.Path("/health").Handler(a.health(true))
-			r.Path("/health/ready").Handler(a.health(true))
-			r.Path("/health/live").Handler(a.health(false))
+			r.Path("/health").Handler(reads(a.health(true)))
+			r.Path("/health/ready").Handler(reads(a.health(true)))
+			r.Path("/health/live").Handler(reads(a.health(false)))
 		},
-		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(promhttp.Handler()) },
+		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(reads(promhttp.Handler())) },
 	}
 }
 
@@ -157,6 +162,43 @@ func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
 			a.log.Debug("removed expired tokens", "tokens", n)
 		}
 	}
+}
+
+// logged writes the line of a request that the API does not write itself. The path is without its query, which
+// may hold secrets.
+func (a *app) logged(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin, id, seen := time.Now(), httpapi.RequestID(r), &statusWriter{w, http.StatusOK}
+		r.Header.Set("X-Request-Id", id)
+		w.Header().Set("X-Request-Id", id)
+		next.ServeHTTP(seen, r)
+		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
+			slog.Int("status", seen.status), slog.Duration("duration", time.Since(begin)), slog.String("request", id))
+	})
+}
+
+// statusWriter notes the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// reads lets only GET and HEAD through.
+func reads(next http.Handler) http.Handler {
+	refusal := httpapi.Failure(resource.Errorf(resource.MethodNotAllowed, "this path serves GET and HEAD"))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			refusal.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // health answers 200 while the process lives and, asked for readiness, the database answers; else 503.

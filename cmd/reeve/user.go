@@ -42,17 +42,20 @@ func (cmd createUser) Run(ctx context.Context, c *configuration) error {
 		attributes["password"] = password
 	}
 	// Both are one transaction, so that nobody meets the account without its rights.
-	return a.database.Transact(ctx, func(ctx context.Context) error {
-		u, err := resource.Do[user.User](ctx, a.engine, resource.Operation{
+	var u *user.User
+	err = a.database.Transact(ctx, func(ctx context.Context) error {
+		var err error
+		u, err = resource.Do[user.User](ctx, a.engine, resource.Operation{
 			Verb: resource.Create, Type: user.Schema.Name, Principal: auth.System, Body: resource.Body{Attributes: attributes}})
 		if err == nil && cmd.Admin {
 			u, err = promote(ctx, a, cmd.Name)
 		}
-		if err == nil {
-			fmt.Println(u.ID, u.Username)
-		}
 		return err
 	})
+	if err == nil {
+		fmt.Println(u.ID, u.Username)
+	}
+	return err
 }
 
 type promoteUser struct {

@@ -31,8 +31,10 @@ func ReadResource(text []byte, about *resource.Description) (Resource, error) {
 	}
 	r.Type = shape.text(object, "type", "data")
 	if _, given := object["id"]; given {
-		id := shape.text(object, "id", "data")
-		r.ID = &id
+		before := len(shape.problems)
+		if id := shape.text(object, "id", "data"); len(shape.problems) == before {
+			r.ID = &id
+		}
 	}
 	r.Body = shape.body(object, about)
 	return r, shape.err()

@@ -24,7 +24,7 @@ var Schema = resource.Schema[Group]{
 	Doc: "Users that are administered together.",
 	ID:  func(g *Group) *ulid.ULID { return &g.ID },
 	Attributes: []resource.Attribute[Group]{
-		resource.Attr("key", func(g *Group) *string { return &g.Key }).Fixed().Unique().Filter(resource.Eq).Example("support").
+		resource.Attr("key", func(g *Group) *string { return &g.Key }, resource.Matches(`^[A-Za-z0-9._~-]+$`, "must be one or more of A-Z a-z 0-9 . _ ~ -")).Fixed().Unique().Filter(resource.Eq).Example("support").
 			Doc("The caller's own name for the group; made up if a creation gives none."),
 		resource.Attr("name", func(g *Group) *string { return &g.Name }).Required().Filter(resource.Eq, resource.Prefix, resource.Contains).Example("Support"),
 		resource.Attr("description", func(g *Group) *string { return &g.Description }).Nullable().MaxLength(10_000),
@@ -34,7 +34,6 @@ var Schema = resource.Schema[Group]{
 	Filters: []resource.Filter{{Name: "member", Kind: resource.ID, Doc: "The id of a user who is a member.", Where: func(user any) resource.Condition {
 		return resource.Exists{Relation: "members", Condition: resource.Equal("id", user)}
 	}}},
-	Examples: []Group{{Key: "support", Name: "Support"}},
 }
 
 // Type serves groups out of a store, with the linkage of their members.

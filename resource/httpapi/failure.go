@@ -10,7 +10,7 @@ func Failure(err error) http.Handler {
 	h := &handler{log: slog.Default(), challenges: []string{"Bearer"}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		media, _ := negotiate(r.Header.Values("Accept")) // a failure is told in any case
-		id := requestID(r)
+		id := RequestID(r)
 		h.write(w, media, id, h.fail(nil, r, id, answer{}, err))
 	})
 }

@@ -68,7 +68,7 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 const maxPooled = 1 << 20
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	begin, id := time.Now(), requestID(r)
+	begin, id := time.Now(), RequestID(r)
 	media, unacceptable := negotiate(r.Header.Values("Accept"))
 	buffer := buffers.Get().(*[]byte)
 
@@ -131,6 +131,9 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 		return principal, a, unacceptable
 	}
 	req, err := h.read(w, r, at, verb)
+	if err != nil && req.form == whole && req.operation.Body.Attributes != nil {
+		err = req.complete(err, h.engine.Validate, req.operationFor(principal, id))
+	}
 	if err != nil {
 		return principal, a, err
 	}
@@ -180,8 +183,8 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 	_, _ = w.Write(a.body) // a client that is gone hears of nothing any more
 }
 
-// requestID is the header X-Request-Id if that is 1 to 128 visible ASCII characters, else a new ULID.
-func requestID(r *http.Request) string {
+// RequestID is the header X-Request-Id if that is 1 to 128 visible ASCII characters, else a new ULID.
+func RequestID(r *http.Request) string {
 	id := r.Header.Get("X-Request-Id")
 	if len(id) == 0 || len(id) > 128 {
 		return ulid.Make().String()

@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"reeve/auth"
 	"reeve/resource"
@@ -72,8 +75,14 @@ func (r *request) takesBody() bool {
 	return true
 }
 
+// patience is how long a body may take to arrive.
+const patience = 30 * time.Second
+
 // readBody reads a body into memory. The errors are PayloadTooLarge and, if it breaks off, MalformedDocument.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(patience)) // what has no deadlines is no connection
+	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 		return nil, resource.Errorf(resource.PayloadTooLarge, "a body has at most %d bytes", maxBody)
@@ -131,11 +140,42 @@ func (r *request) readBody(text []byte) error {
 		return err
 	}
 	object, err := document.ReadResource(text, r.about)
-	if err != nil {
-		return err
+	if object.Type != "" {
+		op.Body, r.form = object.Body, whole // as far as they could be read
 	}
-	op.Body, r.form = object.Body, whole
-	return r.identify(object)
+	var problems resource.Errors
+	if err != nil {
+		problems = resource.AllErrors(err)
+	}
+	if object.Type != "" {
+		if err := r.identify(object); err != nil {
+			problems = append(problems, resource.AllErrors(err)...)
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+// complete adds to the problems of a document what the engine finds in the part of it that could be read, so that
+// all come at once. A caller who may not do it at all hears of nothing else.
+func (r *request) complete(err error, validate func(resource.Operation) error, op resource.Operation) error {
+	problems := resource.AllErrors(err)
+	more := validate(op)
+	switch {
+	case more == nil:
+		return problems
+	case resource.Is(more, resource.Forbidden):
+		return more
+	}
+	for _, e := range resource.AllErrors(r.locate(more)) {
+		// What could not be read is not missing, and is not wrong once more.
+		if e.Code != resource.Required && !slices.ContainsFunc(problems, func(p *resource.Error) bool { return p.Pointer == e.Pointer }) {
+			problems = append(problems, e)
+		}
+	}
+	return problems
 }
 
 // identify checks that a resource object is about the type and the resource that the path names. A resource found
@@ -182,7 +222,7 @@ func (r *request) pointer(err *resource.Error) string {
 		return ""
 	}
 	if r.kind == relationship {
-		return "/data"
+		return cmp.Or(strings.TrimPrefix(err.Pointer, resource.Pointer("relationships", r.reference.Name)), "/data")
 	}
 	pointer := existing(r.operation.Body, err.Pointer)
 	if r.form == bare {

@@ -35,6 +35,7 @@ func deactivatedAt(u *User) *time.Time { return &u.DeactivatedAt }
 
 var (
 	usernameRule = resource.Matches(`^[a-z0-9=.\-/+@][a-z0-9_=.\-/+@]*$`, "must be one or more of a-z 0-9 = _ - . / + @ and not begin with _")
+	addressRule  = resource.Matches(`^[0-9a-fA-F.:]{2,45}$`, "must be an IP address")
 	emailRule    = resource.Matches(`^[^@\s]+@[^@\s]+$`, "must be an email address")
 )
 
@@ -58,7 +59,7 @@ var Schema = resource.Schema[User]{
 			Doc("A deactivated user is gone for good until reactivated; their sessions and tokens have ended."),
 		resource.Attr("display_name", func(u *User) *string { return &u.DisplayName }).Nullable().Example("Kilgore Trout"),
 		resource.Attr("email", func(u *User) *string { return &u.Email }, emailRule).Nullable().Unique().Example("kilgore@example.com"),
-		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }).Nullable().Fixed().
+		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }, addressRule).Nullable().Fixed().
 			Doc("The address from which the account was registered."),
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
 		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Fixed().MaxLength(1024).Example("correct horse battery"),
@@ -72,7 +73,6 @@ var Schema = resource.Schema[User]{
 				resource.Holds("display_name", resource.Contains, part), resource.Holds("email", resource.Contains, part)}
 		}},
 	},
-	Examples: []User{{Username: "kilgore-trout", DisplayName: "Kilgore Trout", Email: "kilgore@example.com"}},
 }
 
 // Type serves users out of a store.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -60,6 +61,15 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 	if !ok || path == "" {
 		return storage.Pools{}, errors.New("the URL of an SQLite database is sqlite:// and a path")
 	}
+	// The file holds hashes of passwords and tokens, so others do not read it; SQLite gives its companions the same
+	// mode.
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return storage.Pools{}, err
+	}
+	if err := file.Close(); err != nil {
+		return storage.Pools{}, err
+	}
 	write, err := open(path, 1, "&_txlock=immediate")
 	if err != nil {
 		return storage.Pools{}, err
@@ -74,7 +84,7 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 func open(path string, connections int, more string) (*sqlx.DB, error) {
 	connector, err := sqlite.NewConnector("file:" + (&url.URL{Path: path}).EscapedPath() +
 		"?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-		"&_pragma=foreign_keys(1)&_pragma=cache_size(-"+strconv.Itoa(cacheSize)+")" + more)
+		"&_pragma=foreign_keys(1)&_pragma=cache_size(-" + strconv.Itoa(cacheSize) + ")" + more)
 	if err != nil {
 		return nil, err
 	}
@@ -138,6 +148,12 @@ func (d Dialect) Literal(plain any) string {
 	default:
 		panic(fmt.Sprintf("sqlite: %T is no plain value", plain))
 	}
+}
+
+// Astray compares hexadecimal digits, since SQLite cannot read them.
+func (Dialect) Astray(column string, milliseconds int) string {
+	at := func(sign string) string { return fmt.Sprintf("printf('%%012X', %s / 1000 %s %d)", column, sign, milliseconds) }
+	return "substr(hex(id), 1, 12) NOT BETWEEN " + at("-") + " AND " + at("+")
 }
 
 // Columns are the columns of a table.

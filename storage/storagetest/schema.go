@@ -90,7 +90,7 @@ var Toys = resource.Schema[Toy]{
 		resource.State[Toy]("sold", resource.NotNull("sold_at")),
 		resource.State[Toy]("usable", resource.All{
 			resource.Equal("broken", false),
-			resource.Any{resource.IsNull("expires_at"), resource.Future("expires_at")},
+			resource.Any{resource.IsNull("expires_at"), resource.Compare{Attribute: "expires_at", Op: resource.Greater, Operand: resource.Now{}}},
 		}),
 		resource.State[Toy]("incomplete", resource.Compare{
 			Attribute: "wanted", Op: resource.Greater, Operand: resource.Sum{"pieces", "lost"},
