@@ -29,6 +29,10 @@ type Dialect interface {
 	// Literal is a plain value as SQL text.
 	Literal(plain any) string
 
+	// Astray is the condition that a row's id, a ULID, carries a time that is further from the one in a column than
+	// so many milliseconds. It may stand in an index. Times before 1970 are always astray.
+	Astray(column string, milliseconds int) string
+
 	// Columns are the columns that a table has; none if there is no such table.
 	Columns(ctx context.Context, q sqlx.QueryerContext, table string) ([]Column, error)
 	// Indexes are the names of the indexes that a table has.

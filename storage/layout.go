@@ -41,6 +41,7 @@ type column struct {
 	typed      bool // it holds the type of a ToAny
 	folded     bool // it holds the folded text of its member
 	quiet      bool
+	created    bool // the time of the row's creation, which its id carries too
 }
 
 // object is the member of a resource object in which the column's member stands.
@@ -78,6 +79,7 @@ func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 			continue
 		}
 		c := column{name: a.Name, member: a.Name, kind: a.Kind, null: a.Nullable, quiet: a.Quiet}
+		c.created = a.Created && !a.Nullable
 		if a.Secret {
 			if db.options.MasterKey == nil {
 				return nil, fmt.Errorf("storage: %s.%s is secret, and there is no master key", l.table, a.Name)
@@ -264,6 +266,9 @@ func (l *layout) index(filters []resource.Filter) error {
 			single := func(i index) bool { return i.unique && len(i.columns) == 1 && i.columns[0] == column.name }
 			if !slices.ContainsFunc(l.indexes, single) {
 				l.addIndex(index{columns: []string{column.name, "id"}}, column.name)
+			}
+			if column.created {
+				l.addIndex(index{columns: []string{"id"}, where: l.astray(column)}, column.name, "astray")
 			}
 		}
 		return true

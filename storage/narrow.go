@@ -6,6 +6,9 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
 )
@@ -137,4 +140,53 @@ func (p *listing) from(b *builder) {
 	}
 	p.where(b)
 	b.walked = nil
+	for _, s := range p.spans {
+		if s.sorted && s.column.created {
+			for _, part := range s.parts {
+				b.born(s.column, part.(resource.Compare))
+			}
+		}
+	}
+}
+
+// drift is how many milliseconds the id of a new row may be off from the time of its creation.
+const drift = 1000
+
+// astray is the condition on rows whose ids do not carry the time of their creation, since they come from elsewhere.
+// It stands in an index.
+func (l *layout) astray(created *column) string {
+	return l.db.dialect.Astray(quote(created.name), drift)
+}
+
+// born appends where the walk along the ids begins or ends, given from when or until when rows were created: at
+// that time, or further out at the one row astray that comes first or last.
+func (b *builder) born(created *column, c resource.Compare) {
+	literal, _ := c.Operand.(resource.Literal)
+	at, ok := literal.Value.(time.Time)
+	if !ok {
+		return
+	}
+	milliseconds := at.UnixMilli() - drift
+	var bound ulid.ULID
+	inward, outward, order := " >= ", " < ", ""
+	if c.Op == resource.Less || c.Op == resource.AtMost {
+		milliseconds = at.UnixMilli() + drift
+		inward, outward, order = " <= ", " > ", " DESC"
+		for i := range bound {
+			bound[i] = 0xFF
+		}
+	}
+	if milliseconds < 0 || uint64(milliseconds) > ulid.MaxTime() || bound.SetTime(uint64(milliseconds)) != nil {
+		return // no id is as old or as new
+	}
+	b.write(" AND ")
+	b.name("id")
+	b.write(inward, "coalesce((SELECT id FROM ", quote(b.layout.table), " WHERE ", b.layout.astray(created), " AND ",
+		quote(created.name), signs[c.Op])
+	b.bind(at)
+	b.write(" AND id", outward)
+	b.bind(bound)
+	b.write(" ORDER BY id", order, " LIMIT 1), ")
+	b.bind(bound)
+	b.write(")")
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/storage"
@@ -202,6 +204,80 @@ func TestRanges(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// The walk along the ids begins and ends where the times of creation are, and misses no row whose id carries
+// another time.
+func TestCreated(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		schema := accounts()
+		i := slices.IndexFunc(schema.Attributes, func(a resource.Attribute[account]) bool { return a.Name == "created_at" })
+		schema.Attributes[i] = schema.Attributes[i].Created().Filter(resource.Greater, resource.Less)
+		table := table(t, s, schema)
+		const n = 6000
+		at := func(i int) time.Time { return begin.Add(time.Duration(i) * time.Second) }
+		create := func(i, idFrom int) {
+			t.Helper()
+			a := newAccount(i)
+			a.ID = ulid.MustNew(ulid.Timestamp(at(idFrom)), ulid.DefaultEntropy())
+			a.Name = a.ID.String()
+			if err := table.Create(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		compare := func(t *testing.T) {
+			all, err := table.List(t.Context(), resource.Query{Window: pagination.First(2 * n)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			middle := all.Rows[n/2].ID
+			for name, c := range map[string]resource.Condition{
+				"after":   resource.Holds("created_at", resource.Greater, at(n/2)),
+				"before":  resource.Holds("created_at", resource.Less, at(n/2)),
+				"between": resource.All{resource.Holds("created_at", resource.Greater, at(1000)), resource.Holds("created_at", resource.Less, at(n-1000))},
+				"always":  resource.Holds("created_at", resource.Greater, time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC)),
+				"ever":    resource.Holds("created_at", resource.Less, time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)),
+				"either":  resource.Any{resource.Holds("created_at", resource.Greater, at(10)), resource.Holds("created_at", resource.Greater, at(20))},
+			} {
+				for _, window := range []pagination.Window{
+					{Size: 7}, {Size: 7, Backward: true}, {Size: 7, After: &middle}, {Size: 7, Backward: true, Before: &middle},
+				} {
+					q := resource.Query{Where: c, Window: window}
+					want := schema.Window(all.Rows, q, nil)
+					got, err := table.List(t.Context(), q)
+					if err != nil {
+						t.Fatal(err)
+					}
+					same := slices.EqualFunc(got.Rows, want.Rows, func(a, b account) bool { return a.ID == b.ID })
+					if !same || got.Total != want.Total || got.Prev != want.Prev || got.Next != want.Next {
+						t.Errorf("%s, %+v: %d of %d, want %d of %d", name, window, len(got.Rows), got.Total, len(want.Rows), want.Total)
+					}
+				}
+			}
+		}
+		rows := make([]*account, n)
+		for i := range rows {
+			rows[i] = newAccount(i)
+			rows[i].ID = ulid.MustNew(ulid.Timestamp(at(i)), ulid.DefaultEntropy())
+		}
+		if err := table.Create(t.Context(), rows...); err != nil {
+			t.Fatal(err)
+		}
+		compare(t)
+		plan, err := table.Plan(t.Context(), resource.Query{
+			Where: resource.Holds("created_at", resource.Greater, at(n/2)), Window: pagination.First(7), Count: pagination.CountNone,
+		})
+		if err != nil || !strings.Contains(plan, "user_accounts_created_at_astray") {
+			t.Errorf("the walk begins at the first row: %v\n%s", err, plan)
+		}
+		create(n, 10)       // an older id than the row
+		create(n+1, n/2-5)  // hardly older
+		create(-1, n+100)   // a younger one
+		create(-2, n/2+5)   // hardly younger
+		create(n/2, 2*n)    // within
+		create(n/2+1, -100) // at the far end
+		compare(t)
 	})
 }
 

@@ -196,6 +196,12 @@ func (d Dialect) Literal(plain any) string {
 	}
 }
 
+// Astray takes the time out of the id's first 48 bits.
+func (Dialect) Astray(column string, milliseconds int) string {
+	return fmt.Sprintf("abs(('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint"+
+		" - floor(extract(epoch FROM %s AT TIME ZONE 'UTC') * 1000)::bigint) > %d", column, milliseconds)
+}
+
 // Columns are the columns of a table.
 func (Dialect) Columns(ctx context.Context, q sqlx.QueryerContext, table string) ([]storage.Column, error) {
 	var columns []storage.Column

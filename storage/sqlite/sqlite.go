@@ -152,7 +152,9 @@ func (d Dialect) Literal(plain any) string {
 
 // Astray compares hexadecimal digits, since SQLite cannot read them.
 func (Dialect) Astray(column string, milliseconds int) string {
-	at := func(sign string) string { return fmt.Sprintf("printf('%%012X', %s / 1000 %s %d)", column, sign, milliseconds) }
+	at := func(sign string) string {
+		return fmt.Sprintf("printf('%%012X', %s / 1000 %s %d)", column, sign, milliseconds)
+	}
 	return "substr(hex(id), 1, 12) NOT BETWEEN " + at("-") + " AND " + at("+")
 }
 
