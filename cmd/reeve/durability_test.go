@@ -129,29 +129,37 @@ func TestKill(t *testing.T) {
 // life is what became of a user: how many of the steps of a life were asked for, and acknowledged.
 type life struct{ asked, done int }
 
-// The steps of a life. Its first one creates the user.
-var steps = []func(s *server, name string, headers ...string) (answer, error){
-	func(s *server, name string, headers ...string) (answer, error) {
-		return s.try("POST", "/api/admin/v1/users", resourceDocument("user", "", map[string]any{"username": name}, nil), headers...)
-	},
-	step("PATCH", "", func(id string) any { return resourceDocument("user", id, map[string]any{"display_name": "x"}, nil) }),
-	step("POST", "/lock", nil),
-	step("DELETE", "", nil),
-}
+// steps are the events that each step of a life leaves behind. The first step creates a user, the fifth revokes two
+// tokens at once, the last deletes the user.
+var steps = [...]int{1, 1, 1, 1, 2, 1, 1}
 
-// step is a request about a user who is known by name.
-func step(method, path string, body func(id string) any) func(s *server, name string, headers ...string) (answer, error) {
-	return func(s *server, name string, headers ...string) (answer, error) {
+// step asks for a step of a user's life. The user is known by name, so that it needs no earlier answer.
+func (s *server) step(i int, name string) (answer, error) {
+	id := ""
+	if i > 0 {
 		found, err := s.try("GET", "/api/admin/v1/users/by-username/"+name, nil)
 		if err != nil || found.StatusCode != http.StatusOK {
 			return found, err
 		}
-		id := idOf(found.document)
-		if body == nil {
-			return s.try(method, "/api/admin/v1/users/"+id+path, nil, headers...)
-		}
-		return s.try(method, "/api/admin/v1/users/"+id+path, body(id), headers...)
+		id = idOf(found.document)
 	}
+	method, path, body := "POST", "users", any(nil)
+	switch i {
+	case 0:
+		body = userDocument(name)
+	case 1:
+		method, path, body = "PATCH", "users/"+id, resourceDocument("user", id, map[string]any{"display_name": "x"}, nil)
+	case 2, 3:
+		path, body = "tokens", resourceDocument("token", "", map[string]any{"name": name, "scopes": []string{"urn:reeve:user:read"}},
+			map[string]any{"user": toOne("user", id)})
+	case 4:
+		path = "tokens/revoke?filter[user]=" + id
+	case 5:
+		path = "users/" + id + "/lock"
+	case 6:
+		method, path = "DELETE", "users/"+id
+	}
+	return s.try(method, "/api/admin/v1/"+path, body, fmt.Sprintf("X-Request-Id: %s-%d", name, i+1))
 }
 
 // ledger keeps what was asked for, and what was acknowledged.
@@ -183,7 +191,7 @@ func (l *ledger) live(s *server, name string, most int) bool {
 		l.Lock()
 		l.lives[name] = life{asked: i + 1, done: i}
 		l.Unlock()
-		a, err := steps[i](s, name, fmt.Sprintf("X-Request-Id: %s-%d", name, i+1))
+		a, err := s.step(i, name)
 		if err != nil {
 			return false
 		}
@@ -202,14 +210,19 @@ func (l *ledger) live(s *server, name string, most int) bool {
 }
 
 // compare finds every life in the database as it was acknowledged or, of the last step, asked for; and of each step
-// done one event, of no other one any.
+// done its events, of no other one any.
 func (l *ledger) compare(s *server) {
 	s.Helper()
 	states := map[string]int{} // how many steps whoever is there has done
 	events := map[string]int{}
 	db := s.hand()
 	defer db.Close()
-	read(s, db, `SELECT username, CASE WHEN locked_at IS NOT NULL THEN 3 WHEN display_name IS NOT NULL THEN 2 ELSE 1 END FROM users`, states)
+	read(s, db, `
+		SELECT u.username, CASE
+			WHEN count(t.revoked_at) NOT IN (0, count(t.id)) THEN -1
+			WHEN u.locked_at IS NOT NULL THEN 6 WHEN count(t.revoked_at) > 0 THEN 5
+			WHEN u.display_name IS NOT NULL THEN 2 + count(t.id) ELSE 1 END
+		FROM users AS u LEFT JOIN tokens AS t ON t.user_id = u.id GROUP BY u.id, u.username, u.locked_at, u.display_name`, states)
 	read(s, db, `SELECT request, count(*) FROM events WHERE request IS NOT NULL GROUP BY request`, events)
 	for name, life := range l.lives {
 		state, there := states[name]
@@ -219,10 +232,9 @@ func (l *ledger) compare(s *server) {
 		if state != life.done && state != life.asked {
 			s.Errorf("%s: %d steps are done, %d were acknowledged, and %d asked for", name, state, life.done, life.asked)
 		}
-		for i := range steps {
-			want := 0
-			if i < state {
-				want = 1
+		for i, want := range steps {
+			if i >= state {
+				want = 0
 			}
 			if got := events[fmt.Sprintf("%s-%d", name, i+1)]; got != want {
 				s.Errorf("%s: %d events of step %d, of which %d are done", name, got, i+1, state)
