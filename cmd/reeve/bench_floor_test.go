@@ -69,7 +69,8 @@ const (
 		id, username, created_at, locked_at, can_request_admin, deactivated_at, display_name, email, registered_ip,
 		last_active_at, password_hash
 		FROM users WHERE deactivated_at IS NULL AND locked_at IS NULL AND id > $2 ORDER BY id LIMIT 101`
-	floorInsert = `INSERT INTO users (id, username, username_folded, created_at, can_request_admin) VALUES ($1, $2, $3, $4, $5)`
+	floorInsert = `INSERT INTO users (id, username, username_folded, created_at, can_request_admin)
+		VALUES ($1, $2, $3, $4, $5)`
 )
 
 func openFloor(uri string) (*floor, error) {
@@ -102,7 +103,8 @@ func (f *floor) open(uri string) (*sql.DB, error) {
 		}
 		return db, err
 	}
-	f.id, f.time, f.scan = func(id ulid.ULID) any { return id[:] }, func(t time.Time) any { return t.UnixMicro() }, scanSQLite
+	f.id = func(id ulid.ULID) any { return id[:] }
+	f.time, f.scan = func(t time.Time) any { return t.UnixMicro() }, scanSQLite
 	source := "file:" + path + "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=foreign_keys(1)&_pragma=cache_size(-8192)"
 	var err error
@@ -127,8 +129,8 @@ func scanSQLite(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {
 	var id sql.RawBytes
 	var created int64
 	var locked, deactivated, active sql.NullInt64
-	err := rows.Scan(total, prev, &id, &u.username, &created, &locked, &u.admin, &deactivated, &u.displayName, &u.email,
-		&u.registered, &active, &u.hash)
+	err := rows.Scan(total, prev, &id, &u.username, &created, &locked, &u.admin, &deactivated,
+		&u.displayName, &u.email, &u.registered, &active, &u.hash)
 	copy(u.id[:], id)
 	u.created = time.UnixMicro(created)
 	u.locked = sql.NullTime{Time: time.UnixMicro(locked.Int64), Valid: locked.Valid}
@@ -139,8 +141,8 @@ func scanSQLite(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {
 
 func scanPostgres(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {
 	var id sql.RawBytes
-	err := rows.Scan(total, prev, &id, &u.username, &u.created, &u.locked, &u.admin, &u.deactivated, &u.displayName, &u.email,
-		&u.registered, &u.active, &u.hash)
+	err := rows.Scan(total, prev, &id, &u.username, &u.created, &u.locked, &u.admin, &u.deactivated,
+		&u.displayName, &u.email, &u.registered, &u.active, &u.hash)
 	if err == nil {
 		err = resource.ScanID([]byte(id), &u.id)
 	}

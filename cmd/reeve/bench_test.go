@@ -46,9 +46,9 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, binary: binary, folder: filepath.Join(os.TempDir(), fmt.Sprintf("reeve-bench-%d", *walkUsers))}
-	fmt.Printf("%d users, %d requests a run, CPU and resident memory of the second of each two\n", *walkUsers, *benchRequests)
-	fmt.Printf("%-58s %7s %7s  %-6s %9s %9s %8s\n", "", "ratio", "at most", "", "us", "us", "MB")
+	b := &bench{T: t, binary: binary, folder: benchFolder()}
+	fmt.Printf("%d users, %d requests a run; CPU of each of two, memory of the second\n", *walkUsers, *benchRequests)
+	fmt.Printf("%-72s %7s %7s  %-6s %9s %9s %8s\n", "", "ratio", "at most", "", "us", "us", "MB")
 	t.Run("sqlite", func(t *testing.T) {
 		b := *b
 		b.T = t
@@ -62,7 +62,8 @@ func TestBench(t *testing.T) {
 		b := *b
 		b.T = t
 		// Durable as in production; nothing runs in the background while others are measured.
-		cluster, err := storagetest.KeepCluster(filepath.Join(b.folder, "postgres"), "shared_buffers=1GB", "autovacuum=off", "max_wal_size=4GB")
+		cluster, err := storagetest.KeepCluster(filepath.Join(b.folder, "postgres"),
+			"shared_buffers=1GB", "autovacuum=off", "max_wal_size=4GB")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -74,6 +75,11 @@ func TestBench(t *testing.T) {
 		b.uri = cluster.URL("postgres")
 		b.measure(1.10, 1.20)
 	})
+}
+
+// benchFolder is where the data of so many users are kept.
+func benchFolder() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("reeve-bench-%d", *walkUsers))
 }
 
 // bench is the measuring of one database.
@@ -92,7 +98,9 @@ func (b *bench) measure(list, count float64) {
 	}
 	const active = "filter[status]=active&page[first]=100"
 	after := func(query string) request {
-		return request{"GET", func(i int) (string, string) { return "/users?" + query + "&page[after]=" + cursors[i%len(cursors)], "" }}
+		return request{"GET", func(i int) (string, string) {
+			return "/users?" + query + "&page[after]=" + cursors[i%len(cursors)], ""
+		}}
 	}
 	middle := after(active)
 	backward := request{"GET", func(i int) (string, string) {
@@ -107,7 +115,8 @@ func (b *bench) measure(list, count float64) {
 	b.compare("middle page, to the first", 1.2, first, subject{reeve, middle})
 	b.compare("last page, to the first", 1.2, first, subject{reeve, ask("filter[status]=active&page[last]=100")})
 	b.compare("backward page, to the first", 1.2, first, subject{reeve, backward})
-	b.compare("0.01 % (administrators), to the active", 2, first, subject{reeve, ask("filter[can_request_admin]=true&page[first]=100")})
+	rare := ask("filter[can_request_admin]=true&page[first]=100")
+	b.compare("0.01 % (administrators), to the active", 2, first, subject{reeve, rare})
 	b.compare("exact count, to count=false", count, subject{reeve, after(active + "&count=false")}, subject{reeve, middle})
 	reeve.stop()
 
@@ -124,7 +133,7 @@ type request struct {
 
 // subject is what is measured: a process with what it is asked.
 type subject struct {
-	process *process
+	process *child
 	request request
 }
 
@@ -167,7 +176,8 @@ func (b *bench) row(name string, ratio, most, x, y, memory float64) {
 		}
 		return strconv.FormatFloat(f, 'f', 1, 64)
 	}
-	fmt.Printf("%-58s %7.2f %7.2f  %-6s %9s %9s %8s\n", b.database()+": "+name, ratio, most, verdict, figure(x), figure(y), figure(memory))
+	fmt.Printf("%-72s %7.2f %7.2f  %-6s %9s %9s %8s\n",
+		b.database()+": "+name, ratio, most, verdict, figure(x), figure(y), figure(memory))
 }
 
 // load sends n requests by a number of clients, and wants every answer to be a success.
@@ -215,7 +225,7 @@ func (b *bench) ask(client *http.Client, s subject, i int) ([]byte, int, error) 
 }
 
 // same sees that two processes answer the same bytes.
-func (b *bench) same(x, y *process, r request) {
+func (b *bench) same(x, y *child, r request) {
 	b.Helper()
 	for i := range 50 {
 		one, status, err := b.ask(http.DefaultClient, subject{x, r}, i)
@@ -232,20 +242,20 @@ func (b *bench) same(x, y *process, r request) {
 	}
 }
 
-// process is a server that is measured.
-type process struct {
+// child is a server that is measured.
+type child struct {
 	cmd  *exec.Cmd
 	base string
 	took time.Duration // to the line that says where it listens
 }
 
 // stop ends the process gracefully.
-func (p *process) stop() {
+func (p *child) stop() {
 	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
 	_ = p.cmd.Wait()
 }
 
-func (b *bench) serve(uri string) *process {
+func (b *bench) serve(uri string) *child {
 	path := filepath.Join(b.TempDir(), "reeve.yaml")
 	if err := os.WriteFile(path, []byte(everything), 0o600); err != nil {
 		b.Fatal(err)
@@ -253,12 +263,12 @@ func (b *bench) serve(uri string) *process {
 	return b.run(exec.Command(b.binary, "--config", path, "--set", "database.uri="+uri, "serve"))
 }
 
-func (b *bench) serveFloor(uri string) *process {
+func (b *bench) serveFloor(uri string) *child {
 	return b.run(exec.Command(os.Args[0], "-test.run=^TestFloor$", "-test.timeout=0", "-floor="+uri))
 }
 
 // run starts a server and waits until it says where it listens.
-func (b *bench) run(cmd *exec.Cmd) *process {
+func (b *bench) run(cmd *exec.Cmd) *child {
 	b.Helper()
 	begin := time.Now()
 	cmd.Env = b.environment()
@@ -269,7 +279,7 @@ func (b *bench) run(cmd *exec.Cmd) *process {
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	p := &process{cmd: cmd}
+	p := &child{cmd: cmd}
 	b.Cleanup(p.stop)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
@@ -288,7 +298,7 @@ func (b *bench) environment() []string {
 }
 
 // cpu is the CPU time that a process and the database server have used.
-func (b *bench) cpu(p *process) time.Duration {
+func (b *bench) cpu(p *child) time.Duration {
 	used := stat(p.cmd.Process.Pid).cpu
 	if b.cluster == 0 {
 		return used
@@ -471,16 +481,16 @@ func (b *bench) sample(n int) []string {
 // BenchmarkList is the list that TestBench measures first, without a network, to be profiled. TestBench must have
 // made the data.
 func BenchmarkList(b *testing.B) {
-	in := &bench{folder: filepath.Join(os.TempDir(), fmt.Sprintf("reeve-bench-%d", *walkUsers))}
+	in := &bench{folder: benchFolder()}
 	token, err := os.ReadFile(filepath.Join(in.folder, "sqlite.token"))
 	if err != nil {
 		b.Fatal(err)
 	}
-	path := filepath.Join(b.TempDir(), "reeve.yaml")
-	if err := os.WriteFile(path, []byte(everything), 0o600); err != nil {
+	yaml := filepath.Join(b.TempDir(), "reeve.yaml")
+	if err := os.WriteFile(yaml, []byte(everything), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	c, err := readConfiguration(path, append(in.environment(), "REEVE_LOG__LEVEL=error",
+	c, err := readConfiguration(yaml, append(in.environment(), "REEVE_LOG__LEVEL=error",
 		"REEVE_DATABASE__URI=sqlite://"+filepath.Join(in.folder, "reeve.db")), nil)
 	if err != nil {
 		b.Fatal(err)
@@ -494,8 +504,9 @@ func BenchmarkList(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := c.HTTP.Listeners[0].handler(c, a.mounts(c, authorization))
-	r := httptest.NewRequest("GET", "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK", nil)
+	handler := c.HTTP.Listeners[0].handler(c, a.mounts(c, authorization), a.logged)
+	const path = "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK"
+	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer "+string(token))
 	b.ReportAllocs()
 	for b.Loop() {

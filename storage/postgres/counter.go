@@ -13,8 +13,8 @@ import (
 const slots = 16
 
 // Counting keeps several rows, so that writers do not wait for each other. A statement's trigger takes a row that
-// no other transaction holds: that of its backend, found by its key, or else any; it adds one if all are held. It sees
-// the statement's rows at once, those of COPY and of cascades too. Who truncates a table is alone with it.
+// no other transaction holds: that of its backend, found by its key, or else any; it adds one if all are held. It
+// sees the statement's rows at once, those of COPY and of cascades too. Who truncates a table is alone with it.
 func (Dialect) Counting(c storage.Counter) []string {
 	name, table, function := pq.QuoteIdentifier(c.Name), pq.QuoteIdentifier(c.Table), pq.QuoteIdentifier(c.Name+"_keep")
 	var columns, counts, deltas, sets, zeros []string
@@ -56,7 +56,8 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN NULL;
 	END IF;
-	SELECT slot INTO taken FROM ` + name + fmt.Sprintf(` WHERE slot = pg_backend_pid() %% %d FOR UPDATE SKIP LOCKED;`, slots) + `
+	SELECT slot INTO taken FROM ` + name + fmt.Sprintf(`
+		WHERE slot = pg_backend_pid() %% %d FOR UPDATE SKIP LOCKED;`, slots) + `
 	IF NOT FOUND THEN
 		SELECT slot INTO taken FROM ` + name + ` LIMIT 1 FOR UPDATE SKIP LOCKED;
 	END IF;
