@@ -408,7 +408,7 @@ func TestDatabaseGone(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	s := start(t, cluster.Database(t), everything)
+	s := start(t, cluster.Database(t), everything+example)
 	l := newLoad(s)
 	l.await(&l.fine, 100)
 	l.tolerant.Store(true)
@@ -417,6 +417,13 @@ func TestDatabaseGone(t *testing.T) {
 	}
 	l.await(&l.refused, 20)
 	fine := l.fine.Load()
+	for _, ask := range []struct{ method, path string }{{"POST", "/oauth2/token"}, {"GET", "/oauth2/keys.json"}, {"GET", "/health/ready"}} {
+		a := s.send(ask.method, ask.path, "grant_type=client_credentials", "Content-Type: application/x-www-form-urlencoded",
+			"Authorization: Basic MDFKNDRSS1FZTTRHM1ROVkFOVE1URFlUWDY6cGhvbzhhaG5laXIzb2hZMmVpZ2g0eHV1Nk9vZGFld2k=")
+		if a.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", ask.path, a.StatusCode, a.text)
+		}
+	}
 	time.Sleep(*gone)
 	if l.fine.Load() != fine {
 		t.Error("without a database, something was answered")

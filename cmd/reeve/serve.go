@@ -133,7 +133,7 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
 		},
 		serveDiscovery: func(r *mux.Router) {
 			for _, path := range oauth.DiscoveryPaths {
-				r.Path(path).Handler(authorization)
+				r.Path(path).Handler(a.logged(authorization))
 			}
 		},
 		serveUserAPI: func(*mux.Router) {},
@@ -164,8 +164,8 @@ func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
 	}
 }
 
-// logged writes the line of a request that the API does not write itself. The path is without its query, which
-// may hold secrets.
+// logged writes the line of a request that the API does not write itself, and says when to try again. The path is
+// without its query, which may hold secrets.
 func (a *app) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, id, seen := time.Now(), httpapi.RequestID(r), &statusWriter{w, http.StatusOK}
@@ -185,6 +185,9 @@ type statusWriter struct {
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "1")
+	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
@@ -211,6 +214,7 @@ func (a *app) health(ready bool) http.Handler {
 			defer cancel()
 			if err := a.database.Ping(ctx); err != nil {
 				a.log.Warn("not ready", "error", err)
+				w.Header().Set("Retry-After", "1")
 				w.WriteHeader(http.StatusServiceUnavailable)
 				fmt.Fprintln(w, `{"status":"fail"}`)
 				return
