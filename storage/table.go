@@ -136,7 +136,7 @@ func (t *Table[T]) listing(q resource.Query) *listing {
 		window: q.Window, count: q.Count, now: q.Now,
 		key: "id", columns: t.columns, table: quote(t.layout.table),
 		where: func(b *builder) { b.condition(q.Where) },
-		total: t.layout.total(q), spans: t.layout.spans(q.Where),
+		total: t.layout.total(q), spans: t.layout.spans(q.Where), costly: costly(q.Where),
 	}
 }
 

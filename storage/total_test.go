@@ -148,6 +148,22 @@ func TestTotalsBeyondBudget(t *testing.T) {
 	})
 }
 
+// Looking for a part of a text ends at the deadline.
+func TestCostly(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		db := openWith(t, s, storage.Options{})
+		table := declare(t, db, searchable())
+		migrate(t, db)
+		fill(t, table, 20_000)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		_, err := table.List(ctx, resource.Query{Where: resource.Holds("name", resource.Contains, "nobody"), Window: pagination.First(3)})
+		if !resource.Is(err, resource.Unavailable) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 // Ranges with few rows and with many, and what is asked besides them, give the pages that they should, from either
 // end.
 func TestRanges(t *testing.T) {
