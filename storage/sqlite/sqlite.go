@@ -62,13 +62,11 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 		return storage.Pools{}, errors.New("the URL of an SQLite database is sqlite:// and a path")
 	}
 	// The file holds hashes of passwords and tokens, so others do not read it; SQLite gives its companions the same
-	// mode.
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return storage.Pools{}, err
-	}
-	if err := file.Close(); err != nil {
-		return storage.Pools{}, err
+	// mode. What stands in the way of opening it, SQLite reports when it is asked something.
+	if file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+		if err := file.Close(); err != nil {
+			return storage.Pools{}, err
+		}
 	}
 	write, err := open(path, 1, "&_txlock=immediate")
 	if err != nil {
