@@ -234,10 +234,8 @@ func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
 			return Result{}, err
 		}
 	}
-	event := &Event{
-		ID: tx.NewID(), At: tx.Now, Actor: Identifier{tx.Principal.Type, tx.Principal.ID}, ActorName: tx.Principal.Name,
-		Verb: op.Verb, Target: Identifier{op.Type, id}, Request: op.Request, Cause: tx.cause,
-	}
+	event := NewEvent(tx.Now, tx.Principal, op.Verb, Identifier{op.Type, id})
+	event.Request, event.Cause = op.Request, tx.cause
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
 	place, cause, ifMatch := len(tx.events), tx.cause, tx.ifMatch
 	tx.events, tx.cause, tx.ifMatch = append(tx.events, event), Identifier{"event", event.ID}, op.IfMatch

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
 )
 
 // Event is what one successful write leaves behind, written in its transaction. The audit trail, the live
@@ -21,4 +23,12 @@ type Event struct {
 	Changed   []string   // names of attributes and references
 	Request   string     // the id of the request
 	Cause     Identifier // the event that this one followed from, zero if none
+}
+
+// NewEvent is the event of a write. The engine makes those of its operations; what writes past it, as a sign-in
+// does, records its own.
+func NewEvent(at time.Time, actor *auth.Principal, verb string, target Identifier) *Event {
+	return &Event{
+		ID: ulid.Make(), At: at, Actor: Identifier{actor.Type, actor.ID}, ActorName: actor.Name, Verb: verb, Target: target,
+	}
 }

@@ -119,9 +119,10 @@ func ParsePlain(kind Kind, text string) (any, error) {
 	return parseString(text)
 }
 
-// AllFilters are the filters of the attributes and references, and those declared by themselves, in that order.
+// AllFilters are the filter by id, those of the attributes and references, and those declared by themselves, in
+// that order.
 func (s *Schema[T]) AllFilters() []Filter {
-	var all []Filter
+	all := []Filter{{Name: "id", Kind: ID, Where: func(arg any) Condition { return Equal("id", arg) }}}
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
 		if a.state != nil {

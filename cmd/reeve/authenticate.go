@@ -35,7 +35,15 @@ func (a *app) newSession(ctx context.Context, client, user ulid.ULID) (ulid.ULID
 	if origin.Address.IsValid() {
 		s.LastActiveIP = origin.Address.Addr().String()
 	}
-	return s.ID, a.sessions.Create(ctx, s)
+	if err := a.sessions.Create(ctx, s); err != nil {
+		return s.ID, err
+	}
+	by, err := a.clients.Get(ctx, client)
+	if err != nil {
+		return s.ID, err
+	}
+	actor := &auth.Principal{Type: "client", ID: client, Name: by.Name}
+	return s.ID, a.database.Record(ctx, resource.NewEvent(now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID}))
 }
 
 func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
@@ -48,15 +56,9 @@ func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
 
 // endSession finishes a session whose only token is gone; one that has ended, or is gone itself, stays as it is.
 func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
-	_, err := a.sessions.Update(ctx, id, func(s *session.Session) error {
-		if s.FinishedAt.IsZero() {
-			s.FinishedAt = resource.Cut(time.Now())
-		}
-		return nil
-	})
-	if resource.Is(err, resource.NotFound) {
-		return nil
-	}
+	finish := resource.OnAll("finish", session.Schema.Name, resource.FilterBy("id", id.String()))
+	finish.Principal = auth.System
+	_, err := a.engine.Do(ctx, finish)
 	return err
 }
 

@@ -359,3 +359,24 @@ func TestModulesAndTypes(t *testing.T) {
 		t.Errorf("version: %v", version)
 	}
 }
+
+// TestSignInLeavesEvents sees that what is written past the engine is in the trail too.
+func TestSignInLeavesEvents(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+example)
+		events := func(verb, typ string) int {
+			return s.count(fmt.Sprintf("SELECT count(*) FROM events WHERE verb = '%s' AND target_type = '%s'", verb, typ))
+		}
+		if events("create", "client") != 1 {
+			t.Error("a client of the configuration left no event")
+		}
+		form, client := "Content-Type: application/x-www-form-urlencoded", "Authorization: Basic MDFKNDRSS1FZTTRHM1ROVkFOVE1URFlUWDY6cGhvbzhhaG5laXIzb2hZMmVpZ2g0eHV1Nk9vZGFld2k="
+		a := s.send("POST", "/oauth2/token", "grant_type=client_credentials&scope=urn:mas:admin", form, client)
+		if a.StatusCode != 200 || events("create", "session") != 1 {
+			t.Fatalf("%d %s, and %d events", a.StatusCode, a.text, events("create", "session"))
+		}
+		if a := s.send("POST", "/oauth2/revoke", "token="+a.document["access_token"].(string), form, client); a.StatusCode != 200 || events("finish", "session") != 1 {
+			t.Errorf("%d %s, and %d events", a.StatusCode, a.text, events("finish", "session"))
+		}
+	})
+}

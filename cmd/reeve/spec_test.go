@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -50,7 +51,11 @@ func TestSpecIsTrue(t *testing.T) {
 				return response
 			},
 			Make: map[string]func() (string, error){"session": func() (string, error) {
-				id, err := s.app.newSession(t.Context(), ulid.ULID{}, ulid.MustParse(quentin))
+				var id ulid.ULID
+				err := s.app.database.Transact(t.Context(), func(ctx context.Context) (err error) {
+					id, err = s.app.newSession(ctx, ulid.MustParse("01J44RKQYM4G3TNVANTMTDYTX6"), ulid.MustParse(quentin))
+					return err
+				})
 				return id.String(), err
 			}},
 			Members: map[string]func(int) map[string]any{

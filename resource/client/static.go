@@ -39,6 +39,7 @@ func Configure(
 	if err := verify(statics); err != nil {
 		return err
 	}
+	now = resource.Cut(now)
 	return db.Transact(ctx, func(ctx context.Context) error {
 		if err := db.Lock(ctx, "clients"); err != nil {
 			return err
@@ -47,19 +48,33 @@ func Configure(
 		for _, static := range statics {
 			id := ID(static.ClientID)
 			wanted[id] = true
-			configure := func(c *Client) error { return static.apply(c, slices.Contains(admins, static.ClientID)) }
+			event := resource.NewEvent(now, auth.System, resource.Update, resource.Identifier{Type: Schema.Name, ID: id})
+			configure := func(c *Client) error {
+				before := *c
+				err := static.apply(c, slices.Contains(admins, static.ClientID))
+				event.Changed = Schema.Differences(&before, c)
+				return err
+			}
 			_, err := clients.Update(ctx, id, configure)
 			if resource.Is(err, resource.NotFound) {
-				c := &Client{ID: id, CreatedAt: resource.Cut(now)}
+				c := &Client{ID: id, CreatedAt: now}
+				event.Verb = resource.Create
 				if err = configure(c); err == nil {
 					err = clients.Create(ctx, c)
 				}
+			}
+			if err == nil && len(event.Changed) > 0 {
+				err = db.Record(ctx, event)
 			}
 			if err != nil {
 				return err
 			}
 		}
-		return removeOthers(ctx, clients, wanted)
+		removed, err := removeOthers(ctx, clients, wanted)
+		for _, id := range removed {
+			err = errors.Join(err, db.Record(ctx, resource.NewEvent(now, auth.System, resource.Delete, resource.Identifier{Type: Schema.Name, ID: id})))
+		}
+		return err
 	})
 }
 
@@ -149,24 +164,26 @@ func verify(statics []Static) error {
 
 func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
-// removeOthers deletes the static clients that are not wanted.
-func removeOthers(ctx context.Context, clients resource.Store[Client], wanted map[ulid.ULID]bool) error {
+// removeOthers deletes the static clients that are not wanted, and says which they were.
+func removeOthers(ctx context.Context, clients resource.Store[Client], wanted map[ulid.ULID]bool) (removed []ulid.ULID, err error) {
 	static := resource.Equal("is_static", true)
 	q := resource.Query{Where: static, Window: pagination.First(100), Count: pagination.CountNone}
 	for {
 		page, err := clients.List(ctx, q)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, c := range page.Rows {
-			if !wanted[c.ID] {
-				if err := clients.Delete(ctx, c.ID); err != nil {
-					return err
-				}
+			if wanted[c.ID] {
+				continue
 			}
+			if err := clients.Delete(ctx, c.ID); err != nil {
+				return nil, err
+			}
+			removed = append(removed, c.ID)
 		}
 		if !page.Next {
-			return nil
+			return removed, nil
 		}
 		q.Window = q.Window.Next(page.Rows[len(page.Rows)-1].ID)
 	}
