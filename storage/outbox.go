@@ -27,6 +27,9 @@ var _ resource.Transactor = (*Outbox)(nil)
 // stampInterval is how soon a position is given at the latest.
 const stampInterval = 500 * time.Millisecond
 
+// gatherInterval is how long events are gathered while others come, since stamping is dear and stamps all at once.
+const gatherInterval = 20 * time.Millisecond
+
 // NewOutbox declares the table of the events. The schema must have the attribute position.
 func NewOutbox(db *DB, s resource.Schema[resource.Event]) (*Outbox, error) {
 	events, err := NewTable(db, s)
@@ -85,15 +88,15 @@ func (o *Outbox) Run(ctx context.Context) error {
 		if err := o.lead(ctx); err != nil && ctx.Err() == nil {
 			o.options.Log.WarnContext(ctx, "storage: events get no positions just now", "error", err)
 		}
-		if !pause(ctx, nil) {
+		if !pause(ctx, nil, stampInterval) {
 			return nil
 		}
 	}
 }
 
 // pause waits until it is woken or the interval is over. It reports false when the context has ended.
-func pause(ctx context.Context, wake <-chan struct{}) bool {
-	timer := time.NewTimer(stampInterval)
+func pause(ctx context.Context, wake <-chan struct{}, interval time.Duration) bool {
+	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
@@ -129,7 +132,11 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if n == 0 && !pause(ctx, o.wake) {
+		wake, interval := o.wake, stampInterval
+		if n > 0 {
+			wake, interval = nil, gatherInterval
+		}
+		if !pause(ctx, wake, interval) {
 			return nil
 		}
 	}

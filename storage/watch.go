@@ -81,7 +81,7 @@ func (db *DB) again(ctx context.Context, otherwise string, work func() error) er
 		if err := work(); err != nil && ctx.Err() == nil {
 			db.options.Log.WarnContext(ctx, "storage: "+otherwise, "error", err)
 		}
-		if !pause(ctx, nil) {
+		if !pause(ctx, nil, stampInterval) {
 			return nil
 		}
 	}
