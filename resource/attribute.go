@@ -41,6 +41,9 @@ type AttributeDescription struct {
 	Secret  bool `json:"-"` // sealed at rest, never shown
 	Created bool `json:"-"` // set to the time of the creation
 	Quiet   bool `json:"-"` // an activity: changing it does not raise the version of its row
+
+	ops   []Op      // the filters on it
+	state Condition // what it shows, if it is a [State]
 }
 
 // Visible reports whether answers show the attribute.
@@ -56,15 +59,13 @@ func (a *AttributeDescription) Writable(creation bool) bool {
 type Attribute[T any] struct {
 	AttributeDescription
 
-	filters []Op
-	state   Condition
-	null    func(row *T) bool
-	value   func(row *T) any                            // plain; not asked where null
-	append  func(dst []byte, row *T, view *View) []byte // JSON; not asked where null
-	scan    func(row *T, src any) error                 // from a database value, nil for null
-	parse   func(v any) (any, error)                    // from a JSON-like value that is not null
-	assign  func(row *T, parsed any)                    // what parse returned, nil for null
-	zero    func(parsed any) bool                       // would what parse returned stand for null?
+	null   func(row *T) bool
+	value  func(row *T) any                            // plain; not asked where null
+	append func(dst []byte, row *T, view *View) []byte // JSON; not asked where null
+	scan   func(row *T, src any) error                 // from a database value, nil for null
+	parse  func(v any) (any, error)                    // from a JSON-like value that is not null
+	assign func(row *T, parsed any)                    // what parse returned, nil for null
+	zero   func(parsed any) bool                       // would what parse returned stand for null?
 }
 
 // DefaultMaxLength is how many characters a text attribute may have unless it says otherwise. It keeps every
@@ -157,8 +158,7 @@ func Computed[T any, V Value](name string, compute func(view View, row *T) V) At
 // same name, so that the two cannot disagree.
 func State[T any](name string, c Condition) Attribute[T] {
 	return Attribute[T]{
-		AttributeDescription: AttributeDescription{Name: name, Kind: Bool, ReadOnly: true},
-		state:                c,
+		AttributeDescription: AttributeDescription{Name: name, Kind: Bool, ReadOnly: true, state: c},
 		null:                 func(*T) bool { return false },
 	}
 }
@@ -214,7 +214,7 @@ func (a Attribute[T]) Example(v any) Attribute[T] { a.AttributeDescription.Examp
 
 // Filter offers filters on the attribute: Eq as filter[name], the others as filter[name][op].
 func (a Attribute[T]) Filter(ops ...Op) Attribute[T] {
-	a.filters = ops
+	a.ops = ops
 	return a
 }
 

@@ -323,7 +323,7 @@ func TestAddition(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
 		fill(t, table(t, s, accounts()), 1100)
 		schema := accounts(
-			resource.Attr("level", func(a *account) *int64 { return &a.Level }).Default(3),
+			resource.Attr("level", func(a *account) *int64 { return &a.Level }).Default(int64(3)),
 			resource.Attr("nick", func(a *account) *string { return &a.Nick }),
 			resource.Attr("seed", func(a *account) *string { return &a.Seed }).Secret(),
 		)
