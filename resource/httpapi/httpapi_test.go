@@ -724,6 +724,11 @@ func TestFaults(t *testing.T) {
 		scenario{Name: "foreign error", URL: fault(1), Status: 500, Errors: one(resource.Internal)},
 		scenario{Name: "foreign error of an action", Method: "POST", URL: fault(1) + "/mend", Body: "{}", Status: 500, Errors: one(resource.Internal)},
 		scenario{Name: "unavailable", URL: fault(2), Status: 503, Errors: one(resource.Unavailable)},
+		scenario{Name: "no total", URL: base + "/groups?page[first]=" + fmt.Sprint(uncounted), Status: 200, Check: func(t *testing.T, a answer) {
+			if a.At("meta", "count") != nil || a.At("meta", "count_omitted") != "too many to count" || a.At("data") == nil {
+				t.Errorf("%s", a.Body)
+			}
+		}},
 	)
 	if got := strings.Count(e.log.String(), secret); got != 3 {
 		t.Errorf("the log tells of %d faults, not 3:\n%s", got, e.log.String())
