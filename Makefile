@@ -20,17 +20,16 @@ run: build ## build, and serve the demo on 127.0.0.1:8080
 	@bin/reeve --config fixtures/demo.yaml serve
 
 test: ## run all tests, on SQLite and on a PostgreSQL server (installed if there is none)
-	@.ci/postgresql
+	@.ci/install
 	@go vet ./...
 	@go test ./...
 
-long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, and the fuzz targets for a minute each
-	@.ci/postgresql
+long: ## run the walks over 100,000 users, chaos for 30 s and 50 kills
+	@.ci/install
 	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone' -timeout 30m -users 100000 -chaos 30s -kills 50 -gone 10s
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=60s
 
 bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)
-	@.ci/postgresql
+	@.ci/install
 	@go test -tags bench ./cmd/reeve -run TestBench -v -timeout 120m -users $(USERS)
 
 check: ## gofmt, vet, staticcheck, the race detector, and the fuzz targets briefly
@@ -45,7 +44,7 @@ race: ## run the concurrency tests under the race detector, where there is a C c
 fuzz: ## run each fuzz target for FUZZTIME (10s)
 	@for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
-			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x $$package || exit 1; \
 		done; \
 	done
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
 	"path"
 	"slices"
@@ -21,11 +22,8 @@ type rule struct {
 }
 
 var (
-	entities = []string{
-		"reeve/resource/client", "reeve/resource/event", "reeve/resource/group", "reeve/resource/me", "reeve/resource/session",
-		"reeve/resource/token", "reeve/resource/types", "reeve/resource/user", "reeve/resource/version",
-	}
-	fronts = []string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi", "reeve/resource/compat/..."}
+	entities = entityPackages()
+	fronts   = []string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi", "reeve/resource/compat/..."}
 )
 
 var rules = []rule{
@@ -39,8 +37,8 @@ var rules = []rule{
 		"what an entity is depends neither on how it is asked for nor on where it is kept"},
 	{entities, entities, nil,
 		"entities meet in the composition root; through the engine they name one another by type"},
-	{entities, append([]string{"reeve/storage/...", "reeve/storage", "reeve/auth/oauth"}, fronts...), nil,
-		"an entity gets its store as an argument"},
+	{append([]string{"reeve/resource/module", "reeve/fixtures"}, entities...), append([]string{"reeve/storage/...", "reeve/auth/oauth"}, fronts...), nil,
+		"who needs a store gets it as an argument"},
 	{[]string{"reeve/storage", "reeve/storage/sqlite", "reeve/storage/postgres"}, append([]string{"reeve/auth/oauth", "net/http"}, append(fronts, entities...)...), nil,
 		"storage reads schemas, whichever entity they are of"},
 	{[]string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi"}, append([]string{"reeve/storage", "reeve/storage/...", "reeve/auth/oauth"}, entities...), nil,
@@ -60,6 +58,23 @@ var rules = []rule{
 	soleImporter("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
 	soleImporter("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
 	soleImporter("github.com/knadh/koanf/...", "reeve/cmd/reeve", "the configuration is the program's"),
+}
+
+// entityPackages are the packages directly below resource that are nothing else.
+func entityPackages() []string {
+	entries, err := os.ReadDir("../../resource")
+	if err != nil {
+		panic(err) // the test does not run in its folder
+	}
+	var packages []string
+	for _, entry := range entries {
+		switch name := entry.Name(); {
+		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "module", "resourcetest", "compat"}, name):
+		default:
+			packages = append(packages, "reeve/resource/"+name)
+		}
+	}
+	return packages
 }
 
 // soleImporter has one package, or one tree of packages, import a third-party one.
