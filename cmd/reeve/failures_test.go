@@ -114,6 +114,8 @@ func TestFailures(t *testing.T) {
 			{"missing argument", "POST", quentin + "/set-admin", `{}`, nil, 422, []string{"required"}},
 			{"wrong argument", "POST", quentin + "/set-admin", `{"admin":"yes"}`, nil, 422, []string{"invalid /admin"}},
 			{"argument in a document", "POST", quentin + "/set-admin", `{"data":{"attributes":{"admin":1}}}`, nil, 422, []string{"invalid /data/attributes/admin"}},
+			{"arguments for another type", "POST", quentin + "/lock", `{"data":{"type":"session"}}`, nil, 409, []string{"type_mismatch /data/type"}},
+			{"arguments for another resource", "POST", quentin + "/lock", `{"data":{"type":"user","id":"01J2KDPHTZYW3TAT1SKVAD63SQ"}}`, nil, 409, []string{"type_mismatch /data/id"}},
 			{"unknown argument", "POST", quentin + "/lock", `{"why":"so"}`, nil, 422, []string{"unknown_member /why"}},
 			{"missing reference", "POST", "tokens", `{"data":{"type":"token","attributes":{"name":"x","scopes":[]}}}`, nil, 422, []string{"required /data"}},
 			{"reference to nothing", "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{}},

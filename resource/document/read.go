@@ -30,12 +30,7 @@ func ReadResource(text []byte, about *resource.Description) (Resource, error) {
 		return r, shape.problems
 	}
 	r.Type = shape.text(object, "type", "data")
-	if _, given := object["id"]; given {
-		before := len(shape.problems)
-		if id := shape.text(object, "id", "data"); len(shape.problems) == before {
-			r.ID = &id
-		}
-	}
+	r.ID = shape.id(object)
 	r.Body = shape.body(object, about)
 	return r, shape.err()
 }
@@ -53,26 +48,33 @@ func ReadLinkage(text []byte, many bool) ([]resource.Identifier, error) {
 }
 
 // ReadArguments reads the arguments of an action: a document whose resource object has them as attributes, or
-// their bare object. An empty text is no arguments. The errors are those of [ReadResource].
-func ReadArguments(text []byte) (resource.Body, error) {
+// their bare object. The document may name the resource, by type and id, and need not. An empty text is no
+// arguments. The errors are those of [ReadResource].
+func ReadArguments(text []byte) (Resource, error) {
+	var r Resource
 	if len(text) == 0 {
-		return resource.Body{}, nil
+		return r, nil
 	}
 	root, err := readObject(text)
 	if err != nil {
-		return resource.Body{}, err
+		return r, err
 	}
 	data, whole := root["data"]
 	if !whole {
-		return resource.Body{Attributes: root, Bare: true}, nil
+		r.Body = resource.Body{Attributes: root, Bare: true}
+		return r, nil
 	}
 	var shape reader
 	object := shape.object(data, "data")
 	if object == nil {
-		return resource.Body{}, shape.problems
+		return r, shape.problems
 	}
-	body := shape.body(object, nil)
-	return body, shape.err()
+	if _, given := object["type"]; given {
+		r.Type = shape.text(object, "type", "data")
+	}
+	r.ID = shape.id(object)
+	r.Body = shape.body(object, nil)
+	return r, shape.err()
 }
 
 // readObject reads a text whose root must be an object.
@@ -140,6 +142,19 @@ func (r *reader) text(object map[string]any, name string, path ...string) string
 		r.find(malformed("%s must be a string", name), append(path, name)...)
 	}
 	return s
+}
+
+// id is the member id of a resource object, nil if it has none.
+func (r *reader) id(object map[string]any) *string {
+	if _, given := object["id"]; !given {
+		return nil
+	}
+	before := len(r.problems)
+	id := r.text(object, "id", "data")
+	if len(r.problems) > before {
+		return nil
+	}
+	return &id
 }
 
 // body is what a resource object gives.

@@ -128,16 +128,19 @@ func (r *request) readBody(text []byte) error {
 		op.Body.Relationships = map[string][]resource.Identifier{r.reference.Name: targets}
 		return err
 	case r.kind == action, r.kind == selection:
-		body, err := document.ReadArguments(text)
-		op.Body = body
+		arguments, err := document.ReadArguments(text)
+		op.Body = arguments.Body
 		switch {
 		case len(text) == 0:
-		case body.Bare:
+		case arguments.Body.Bare:
 			r.form = bare
 		default:
 			r.form = whole
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return r.named(arguments)
 	}
 	object, err := document.ReadResource(text, r.about)
 	if object.Type != "" {
@@ -176,6 +179,18 @@ func (r *request) complete(err error, validate func(resource.Operation) error, o
 		}
 	}
 	return problems
+}
+
+// named checks that the resource object around an action's arguments, as far as it says so, is about the resource
+// that the path names.
+func (r *request) named(arguments document.Resource) error {
+	switch {
+	case arguments.Type != "" && arguments.Type != r.about.Name:
+		return resource.Errorf(resource.TypeMismatch, "the path is that of type %q", r.about.Name).At("data", "type")
+	case arguments.ID != nil && r.kind == action && r.key == nil && !r.about.Singleton && !strings.EqualFold(*arguments.ID, r.id.String()):
+		return resource.Errorf(resource.TypeMismatch, "the path names another resource").At("data", "id")
+	}
+	return nil
 }
 
 // identify checks that a resource object is about the type and the resource that the path names. A resource found
