@@ -162,6 +162,7 @@ func read[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f fo
 
 func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f form) (page resource.Page[T], stamp int64, err error) {
 	b := &builder{layout: l, prefix: alias + ".", now: p.now}
+	b.Grow(1024) // most statements are shorter
 	p.write(b, f)
 	if b.err != nil {
 		return page, 0, b.err
@@ -189,6 +190,7 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 		return page, 0, l.db.failed(err)
 	}
 	defer found.Close()
+	head := len(dest)
 	dest = append(dest, in.dest()...)
 	rows := make([]T, 0, min(p.window.Size, pagination.DefaultSize*10)+1)
 	for found.Next() {
@@ -201,6 +203,10 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 		if in.absent {
 			rows = rows[:0]
 		}
+		for i := range head { // it is the same in every row
+			dest[i] = ignored{}
+		}
+		head = 0
 	}
 	if err := found.Err(); err != nil {
 		return page, 0, l.db.failed(err)
@@ -218,6 +224,12 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 	page.Rows = rows
 	return page, stamp, nil
 }
+
+// ignored takes a column that is not looked at.
+type ignored struct{}
+
+// Scan does nothing.
+func (ignored) Scan(any) error { return nil }
 
 // reader scans rows into the members of T.
 type reader[T any] struct {
