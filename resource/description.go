@@ -1,6 +1,9 @@
 package resource
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // The verbs that every type may serve. The verb of an action is its name.
 const (
@@ -107,4 +110,54 @@ func (d *Description) Permissions() []string {
 	}
 	slices.Sort(verbs)
 	return verbs
+}
+
+// Where is what filter arguments mean together, nil if there are none. It is sorted by the filters' names, so that
+// the same question always is the same statement. All problems are reported at once, as UnknownParameter and
+// InvalidParameter.
+func (d *Description) Where(arguments []FilterArgument) (Condition, error) {
+	byParameter := map[string]Condition{}
+	var problems Errors
+	for _, argument := range arguments {
+		f := d.Filter(argument.Name, argument.Qualifier)
+		if f == nil {
+			parameter := (&Filter{Name: argument.Name, Qualifier: argument.Qualifier}).Parameter()
+			problems = append(problems, Errorf(UnknownParameter, "%s have no %s; there are %s",
+				d.Plural, parameter, parameters(d)).About(parameter))
+			continue
+		}
+		var any Any
+		for _, value := range argument.Values {
+			c, err := f.Condition(value)
+			if err != nil {
+				problems = append(problems, Errorf(InvalidParameter, "%s %s", f.Parameter(), err).About(f.Parameter()))
+				continue
+			}
+			any = append(any, c)
+		}
+		if len(any) == 1 {
+			byParameter[f.Parameter()] = any[0]
+		} else {
+			byParameter[f.Parameter()] = any
+		}
+	}
+	if len(byParameter) == 0 {
+		return nil, problems.orNil()
+	}
+	var all All
+	for _, parameter := range sorted(byParameter) {
+		all = append(all, byParameter[parameter])
+	}
+	return all, problems.orNil()
+}
+
+func parameters(about *Description) string {
+	var names []string
+	for i := range about.Filters {
+		names = append(names, about.Filters[i].Parameter())
+	}
+	if names == nil {
+		return "none"
+	}
+	return strings.Join(names, ", ")
 }

@@ -159,3 +159,19 @@ func (s *Schema[T]) Reference(name string) *Reference[T] {
 	}
 	return nil
 }
+
+// Differences are the names of the stored attributes and references that differ between two rows.
+func (s *Schema[T]) Differences(a, b *T) []string {
+	var names []string
+	for i := range s.Attributes {
+		if attribute := &s.Attributes[i]; attribute.Stored && !same(attribute.Value(a), attribute.Value(b)) {
+			names = append(names, attribute.Name)
+		}
+	}
+	for i := range s.References {
+		if r := &s.References[i]; !r.Many && r.Target(a) != r.Target(b) {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}

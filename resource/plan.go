@@ -1,0 +1,251 @@
+package resource
+
+import (
+	"context"
+	"slices"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// served is a type without its Go type, as the engine works with it.
+type served interface {
+	description() *Description
+	list(ctx context.Context, view View, q Query) (Result, error)
+	get(ctx context.Context, view View, id ulid.ULID) (Result, error)
+	linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error)
+	// prepare reads the body before the transaction begins; what it returns runs in it.
+	prepare(op Operation) (func(tx *Tx, id ulid.ULID) (Result, []string, bool, error), error)
+}
+
+// plan is a declared type, compiled.
+type plan[T any] struct {
+	Type[T]
+	about    Description
+	prefixes [][]byte // of each attribute that answers show: its name as JSON with colon; else nil
+}
+
+func (p *plan[T]) description() *Description { return &p.about }
+
+func (p *plan[T]) list(ctx context.Context, view View, q Query) (Result, error) {
+	page, err := p.List(ctx, q)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Type: &p.about, Resources: &rows[T]{plan: p, rows: page.Rows, view: view},
+		Page: pageInfo(&q, &page),
+	}, nil
+}
+
+func (p *plan[T]) get(ctx context.Context, view View, id ulid.ULID) (Result, error) {
+	row, err := p.Get(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	return p.one(row, view, false), nil
+}
+
+func (p *plan[T]) linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error) {
+	if _, err := p.Get(ctx, id); err != nil {
+		return Result{}, err
+	}
+	page, err := p.Linkages[relationship].List(ctx, id, q)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Type: &p.about, ID: id, Relationship: p.about.Reference(relationship), Linked: page.Rows,
+		Page: pageInfo(&q, &page),
+	}, nil
+}
+
+func pageInfo[T any](q *Query, page *Page[T]) *PageInfo {
+	return &PageInfo{
+		Window: q.Window, Prev: page.Prev, Next: page.Next,
+		Count: q.Count, Total: page.Total, Omitted: page.Omitted,
+	}
+}
+
+func (p *plan[T]) one(row *T, view View, created bool) Result {
+	return Result{
+		Type: &p.about, ID: *p.Schema.ID(row), Tag: p.Schema.Tag(row), Created: created, row: row,
+		Resources: &rows[T]{plan: p, rows: []T{*row}, view: view, created: created},
+	}
+}
+
+func (p *plan[T]) prepare(op Operation) (func(*Tx, ulid.ULID) (Result, []string, bool, error), error) {
+	run, err := p.plan(op)
+	if err != nil {
+		return nil, err
+	}
+	return func(tx *Tx, id ulid.ULID) (Result, []string, bool, error) {
+		done, err := run(tx, id)
+		if err != nil {
+			return Result{}, nil, false, err
+		}
+		result := Result{Type: &p.about, ID: id, Meta: done.meta}
+		if done.row != nil {
+			result = p.one(done.row, tx.View(), op.Verb == Create)
+			result.Meta = done.meta
+		}
+		return result, done.changed, done.effect || len(done.changed) > 0, nil
+	}, nil
+}
+
+// plan turns a write into what runs in the transaction.
+func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), error) {
+	switch op.Verb {
+	case Create:
+		apply, err := p.Schema.accept(op.Body, creation)
+		if err != nil {
+			return nil, err
+		}
+		return func(tx *Tx, id ulid.ULID) (outcome[T], error) { return p.create(tx, id, op.Body, apply) }, nil
+	case Update:
+		apply, err := p.Schema.accept(op.Body, change)
+		if err != nil {
+			return nil, err
+		}
+		return func(tx *Tx, id ulid.ULID) (outcome[T], error) {
+			done, err := p.change(tx, p.Update, id, func(row *T) error {
+				apply(row)
+				return tx.exist(p.about.References, op.Body.Relationships)
+			})
+			if err != nil {
+				return done, err
+			}
+			linked, err := p.link(tx, id, op.Body.Relationships)
+			done.changed = append(done.changed, linked...)
+			return done, err
+		}, nil
+	case Delete:
+		return p.remove, nil
+	case Link, Unlink, Relink:
+		reference := p.Schema.Reference(op.Relationship)
+		targets := op.Body.Relationships[op.Relationship]
+		if err := reference.accept(targets); err != nil {
+			return nil, err
+		}
+		return func(tx *Tx, id ulid.ULID) (outcome[T], error) {
+			return p.relate(tx, op.Verb, id, reference, targets)
+		}, nil
+	}
+	i := slices.IndexFunc(p.Actions, func(a Action[T]) bool { return a.Name == op.Verb })
+	action := p.Actions[i]
+	run, err := action.prepare(op.Body)
+	if err != nil {
+		return nil, err
+	}
+	return func(tx *Tx, id ulid.ULID) (outcome[T], error) {
+		done, err := run(tx, &p.Type, id)
+		if err != nil || action.Answer != AnswersResource {
+			done.row = nil
+			return done, err
+		}
+		if done.row == nil {
+			done.row, err = p.Get(tx, id)
+		}
+		return done, err
+	}, nil
+}
+
+func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outcome[T], error) {
+	s, row := &p.Schema, new(T)
+	*s.ID(row) = id
+	var changed []string
+	for i := range s.Attributes {
+		a := &s.Attributes[i]
+		if a.AttributeDescription.Created {
+			if now, err := a.parse(tx.Now); err == nil { // Verify has seen that it is a time
+				a.assign(row, now)
+			}
+		}
+	}
+	apply(row)
+	for name := range body.Attributes {
+		changed = append(changed, name)
+	}
+	for name := range body.Relationships {
+		changed = append(changed, name)
+	}
+	slices.Sort(changed)
+	if err := tx.exist(p.about.References, body.Relationships); err != nil {
+		return outcome[T]{}, err
+	}
+	if err := p.check(tx, nil, row); err != nil {
+		return outcome[T]{}, err
+	}
+	if err := p.Create(tx, row); err != nil {
+		return outcome[T]{}, err
+	}
+	_, err := p.link(tx, id, body.Relationships)
+	return outcome[T]{row: row, changed: changed, effect: true}, err
+}
+
+func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {
+	if p.Checks != nil || tx.ifMatch != nil {
+		before, err := p.hold(tx, id)
+		if err == nil {
+			err = p.check(tx, before, nil)
+		}
+		if err != nil {
+			return outcome[T]{}, err
+		}
+	}
+	return outcome[T]{effect: true}, p.Delete(tx, id)
+}
+
+// link replaces the to-many linkage that the body of a creation or an update gives.
+func (p *plan[T]) link(tx *Tx, id ulid.ULID, relationships map[string][]Identifier) (changed []string, err error) {
+	for name, targets := range relationships {
+		reference := p.Schema.Reference(name)
+		if !reference.Many {
+			continue
+		}
+		done, err := p.relate(tx, Relink, id, reference, targets)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, done.changed...)
+	}
+	return changed, nil
+}
+
+// relate changes one relationship: the linkage of a to-many, or the row of a to-one.
+func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference[T], targets []Identifier) (outcome[T], error) {
+	relationships := map[string][]Identifier{reference.Name: targets}
+	if verb != Unlink {
+		if err := tx.exist(p.about.References, relationships); err != nil {
+			return outcome[T]{}, err
+		}
+	}
+	if !reference.Many {
+		return p.change(tx, p.Update, id, func(row *T) error {
+			reference.SetTarget(row, first(targets))
+			return nil
+		})
+	}
+	if _, err := p.hold(tx, id); err != nil {
+		return outcome[T]{}, err
+	}
+	linkage := p.Linkages[reference.Name]
+	write := map[string]func(context.Context, ulid.ULID, ...ulid.ULID) (int, error){
+		Link: linkage.Add, Unlink: linkage.Remove, Relink: linkage.Replace,
+	}[verb]
+	to := make([]ulid.ULID, len(targets))
+	for i, target := range targets {
+		to[i] = target.ID
+	}
+	n, err := write(tx, id, to...)
+	if err != nil || n == 0 {
+		return outcome[T]{}, err
+	}
+	return outcome[T]{changed: []string{reference.Name}}, nil
+}
+
+func first(targets []Identifier) Identifier {
+	if len(targets) == 0 {
+		return Identifier{}
+	}
+	return targets[0]
+}
