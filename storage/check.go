@@ -99,14 +99,26 @@ func (c *checker) counter(ctx context.Context) error {
 	return nil
 }
 
-// miscounted says in which cells a counter is wrong.
+// miscounted says in which cells a counter is wrong, or why it is about to be.
 func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []string, err error) {
+	wanted, triggers := 0, 0
+	for _, statement := range c.db.dialect.Counting(counter) {
+		if strings.Contains(statement, " TRIGGER ") && strings.HasPrefix(statement, "CREATE") {
+			wanted++
+		}
+	}
+	if err := c.tx.QueryRowxContext(ctx, c.db.traits.Triggers, counter.Table).Scan(&triggers); err != nil {
+		return nil, c.db.failed(err)
+	}
+	if triggers < wanted {
+		wrong = append(wrong, fmt.Sprintf("%d of the %d triggers that count are missing or disabled", wanted-triggers, wanted))
+	}
 	columns, err := c.db.dialect.Columns(ctx, c.tx, counter.Name)
 	if err != nil {
 		return nil, c.db.failed(err)
 	}
 	if len(columns) != counter.Cells+2 { // slot and changes
-		return []string{"there is no counter that fits"}, nil
+		return append(wrong, "there is no counter that fits"), nil
 	}
 	kept := make([]int64, counter.Cells)
 	dest := make([]any, counter.Cells)

@@ -103,7 +103,7 @@ func (p Pools) close() error {
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := db.bounded(ctx)
 	defer cancel()
-	return db.failed(db.pools.Write.PingContext(ctx))
+	return db.failed(db.pools.Read.PingContext(ctx))
 }
 
 // bounded is the context with a deadline: its own, or else the default. Cancel frees what it holds.

@@ -96,9 +96,10 @@ func (c *preparedConn) until(ctx context.Context) error {
 	return lost(c.line.SetDeadline(deadline.Add(slack)))
 }
 
-// IsValid reports whether the connection can be used again.
+// IsValid reports whether the connection can be used again. After a context has ended, a server may yet cancel
+// what comes next.
 func (c *preparedConn) IsValid() bool {
-	return (c.ctx == nil || c.ctx.Err() == nil) && c.Conn.IsValid()
+	return (c.line == nil || c.ctx == nil || c.ctx.Err() == nil) && c.Conn.IsValid()
 }
 
 // Ping asks the server whether it is there.
@@ -122,10 +123,15 @@ func (c *preparedConn) BeginTx(ctx context.Context, options driver.TxOptions) (d
 	return preparedTx{tx, c, ctx}, nil
 }
 
-// Close closes the connection. One that is gone is closed.
+// Close closes the connection. One that is gone is closed. SQLite keeps its files open as long as there is a
+// statement, and a server forgets the statements with the connection.
 func (c *preparedConn) Close() error {
 	if c.line != nil {
 		_ = c.line.SetDeadline(time.Now().Add(slack)) // a connection that is gone needs none
+	} else {
+		for _, e := range c.byText {
+			_ = e.Value.(*statement).Stmt.Close() // what cannot be closed goes with the connection
+		}
 	}
 	if err := c.Conn.Close(); lost(err) != driver.ErrBadConn {
 		return err
@@ -184,25 +190,28 @@ func (c *preparedConn) PrepareContext(ctx context.Context, text string) (driver.
 	if c.byText[text] == nil { // else it is asked again while its rows are open
 		s.kept = true
 		c.byText[text] = c.order.PushFront(s)
-		return s, c.evict()
+		c.evict()
 	}
 	return s, nil
 }
 
-// evict closes the least recently used statement if there are too many, unless it is in use.
-func (c *preparedConn) evict() error {
-	last := c.order.Back().Value.(*statement)
-	if c.order.Len() <= maxStatements || last.inUse {
-		return nil
+// evict closes the least recently used statements that are too many, unless they are in use.
+func (c *preparedConn) evict() {
+	for e := c.order.Back(); e != nil && c.order.Len() > maxStatements; {
+		s, before := e.Value.(*statement), e.Prev()
+		if !s.inUse {
+			c.forget(s)
+			_ = s.Stmt.Close() // if the connection is gone, whoever asks next hears of it
+		}
+		e = before
 	}
-	return c.drop(last)
 }
 
-func (c *preparedConn) drop(s *statement) error {
+// forget keeps a statement no longer.
+func (c *preparedConn) forget(s *statement) {
 	c.order.Remove(c.byText[s.text])
 	delete(c.byText, s.text)
 	s.kept = false
-	return s.Stmt.Close()
 }
 
 // CheckNamedValue leaves the arguments to the driver, if it cares, or to database/sql.
@@ -254,10 +263,8 @@ func (s *statement) renew(ctx context.Context, err error) bool {
 	}
 	stmt, again := s.conn.Conn.PrepareContext(ctx, s.text)
 	if again != nil {
-		if s.kept { // forget it, but leave the closing to Close
-			s.conn.order.Remove(s.conn.byText[s.text])
-			delete(s.conn.byText, s.text)
-			s.kept = false
+		if s.kept {
+			s.conn.forget(s) // and leave the closing to Close
 		}
 		return false
 	}

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -578,6 +580,55 @@ func TestVersion(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A database that is closed, and a read that is given up, leave nothing open.
+func TestNothingStaysOpen(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		first := table(t, s, accounts())
+		fill(t, first, 2000)
+		use := func() {
+			db, err := storage.Open(t.Context(), s.dialect, s.url, storage.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			again := declare(t, db, accounts())
+			for range 5 {
+				ctx, giveUp := context.WithCancel(t.Context())
+				time.AfterFunc(100*time.Microsecond, giveUp)
+				// Whether the page comes or is given up, depends on who is faster.
+				if _, err := again.List(ctx, resource.Query{Window: pagination.First(1000)}); err != nil && !resource.Is(err, resource.Unavailable) {
+					t.Error(err)
+				}
+				giveUp()
+			}
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		use()
+		before := openFiles(t)
+		for range 20 {
+			use()
+		}
+		// What a server is still to be told goes on in the background for a moment.
+		for begin := time.Now(); openFiles(t) > before+2; {
+			if time.Since(begin) > 5*time.Second {
+				t.Fatalf("%d files are open, and were %d", openFiles(t), before)
+			}
+			runtime.Gosched()
+		}
+	})
+}
+
+// openFiles is how many files and connections this process has open.
+func openFiles(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
 }
 
 // A statement that an altered table made stale is prepared again.

@@ -95,9 +95,9 @@ func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (re
 	return page, err
 }
 
-// question stands for what is counted.
+// question stands for what is counted, whenever it is asked.
 func (p *listing) question(l *layout) [sha256.Size]byte {
-	b := &builder{layout: l, prefix: alias + ".", now: p.now}
+	b := &builder{layout: l, prefix: alias + "."}
 	p.total.write(b)
 	return sha256.Sum256(fmt.Appendf(nil, "%s %#v", b.String(), b.args))
 }
@@ -128,7 +128,7 @@ func (t *totals) keep(question [sha256.Size]byte, k keptTotal) {
 	if t.kept == nil {
 		t.kept = map[[sha256.Size]byte]keptTotal{}
 	}
-	if len(t.kept) >= maxTotals {
+	if _, there := t.kept[question]; !there && len(t.kept) >= maxTotals {
 		for other := range t.kept {
 			delete(t.kept, other)
 			break

@@ -11,7 +11,11 @@ type check struct {
 }
 
 func (cmd check) Run(ctx context.Context, c *configuration) error {
-	a, err := openCurrent(ctx, c)
+	start := openCurrent
+	if cmd.DryRun {
+		start = open // bringing the tables up to date would repair some of them
+	}
+	a, err := start(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,9 @@ import (
 	"reeve/resource/version"
 )
 
-// grace is how long requests in flight may take to end after the server has been told to stop. It is longer than
-// the database's timeout, so that only what waits for its client is cut.
-const grace = 15 * time.Second
+// grace is how much longer than the database's timeout requests in flight may take to end after the server has been
+// told to stop, so that only what waits for its client is cut.
+const grace = 5 * time.Second
 
 // serve is the command reeve serve.
 type serve struct{}
@@ -90,7 +90,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 		})
 		serving.Go(func() error {
 			<-ctx.Done()
-			return stop(e.server)
+			return stop(e.server, c.Database.Timeout+grace)
 		})
 	}
 	err = serving.Wait()
@@ -99,7 +99,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 }
 
 // stop takes no more connections, lets the requests in flight end, and cuts those that do not.
-func stop(server *http.Server) error {
+func stop(server *http.Server, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {

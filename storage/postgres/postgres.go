@@ -46,6 +46,7 @@ func (Dialect) Traits() storage.Traits {
 		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
 		Notify:    "NOTIFY " + channel,
 		Explain:   "EXPLAIN ",
+		Triggers:  "SELECT count(*) FROM pg_trigger WHERE tgrelid = ($1)::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
 		LockTable: "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
 		Lock:      "SELECT pg_advisory_xact_lock($1)",
 		Elect:     "SELECT pg_try_advisory_lock($1)",
@@ -240,9 +241,9 @@ func (Dialect) Fault(err error) storage.Fault {
 		return storage.Fault{Kind: storage.ForeignKeyFault, Constraint: e.Constraint}
 	case "22021", "22P05": // character_not_in_repertoire, untranslatable_character
 		return storage.Fault{Kind: storage.TextFault}
-	case "40001", "40P01", "55P03", "57014", "25P02", "0A000":
-		// serialization_failure, deadlock_detected, lock_not_available, query_canceled, and the statement that was
-		// stale in a transaction, with what followed it
+	case "40001", "40P01", "55P03", "57014", "25P02", "25006", "0A000":
+		// serialization_failure, deadlock_detected, lock_not_available, query_canceled, the standby that is none yet to
+		// be written to, and the statement that was stale in a transaction, with what followed it
 		return storage.Fault{Kind: storage.UnavailableFault}
 	}
 	switch {
