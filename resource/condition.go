@@ -116,6 +116,17 @@ func Walk(c Condition, visit func(Condition) bool) {
 	}
 }
 
+// Costly reports whether a condition looks for a part of a text, which no index finds: the time for it is bounded.
+func Costly(c Condition) bool {
+	costly := false
+	Walk(c, func(c Condition) bool {
+		compare, _ := c.(Compare)
+		costly = costly || compare.Op == Contains
+		return !costly
+	})
+	return costly
+}
+
 // Env is what a condition needs to know apart from its row.
 type Env struct {
 	Now time.Time

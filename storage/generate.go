@@ -50,7 +50,6 @@ func (l *layout) createTable() string {
 	for i := range l.columns {
 		lines = append(lines, l.definition(&l.columns[i]))
 	}
-	lines = append(lines, "version "+l.db.dialect.Type(resource.Int)+" NOT NULL DEFAULT 1")
 	return "CREATE TABLE " + quote(l.table) + " (\n\t" + strings.Join(lines, ",\n\t") + "\n)" + l.db.traits.TableSuffix
 }
 
@@ -183,7 +182,7 @@ func (g generator) table(ctx context.Context, l *layout) error {
 	}
 	byName := map[string]Column{}
 	for _, p := range present {
-		known := l.column(p.Name) != nil || p.Name == "id" || p.Name == "version"
+		known := l.column(p.Name) != nil || p.Name == "id"
 		if !known && p.NotNull && !p.HasDefault {
 			return fmt.Errorf("the database has a column %s that must be given and that the schema does not have", p.Name)
 		}

@@ -15,7 +15,7 @@ import (
 )
 
 // layout is a schema as the database sees it, without its Go type: its table, its columns, its indexes. The
-// column id comes first in the table, and stands for itself; version comes last.
+// column id comes first in the table, and stands for itself.
 type layout struct {
 	db       *DB
 	resource string // the name of the type
@@ -122,7 +122,7 @@ func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 		}
 		l.columns = append(l.columns, c)
 	}
-	seen := map[string]bool{"id": true, "version": true}
+	seen := map[string]bool{"id": true}
 	for _, c := range l.columns {
 		if seen[c.name] {
 			return nil, fmt.Errorf("storage: %s would have the column %s twice", l.table, c.name)

@@ -91,17 +91,6 @@ func (l *layout) leading(member string) *column {
 	return column
 }
 
-// costly reports whether a condition looks for parts of texts, which no index finds.
-func costly(c resource.Condition) bool {
-	is := false
-	resource.Walk(c, func(c resource.Condition) bool {
-		compare, _ := c.(resource.Compare)
-		is = is || compare.Op == resource.Contains
-		return !is
-	})
-	return is
-}
-
 // survey finds out whether one of the listing's ranges holds few rows.
 func (p *listing) survey(ctx context.Context, l *layout) error {
 	for _, s := range p.spans {

@@ -553,35 +553,6 @@ func (s *server) explain(t *testing.T, text string, args []any) string {
 	return plan.String()
 }
 
-// Only what is no mere activity raises the version, and only if something changes.
-func TestVersion(t *testing.T) {
-	schema := accounts(resource.Attr("level", func(a *account) *int64 { return &a.Level }).Quiet())
-	servers(t, func(t *testing.T, s server) {
-		table := table(t, s, schema)
-		a := newAccount(1)
-		if err := table.Create(t.Context(), a); err != nil {
-			t.Fatal(err)
-		}
-		for _, step := range []struct {
-			change  func(*account)
-			version int
-		}{
-			{func(*account) {}, 1},
-			{func(a *account) { a.Level = 7 }, 1},
-			{func(a *account) { a.Name = "B"; a.Level = 8 }, 2},
-			{func(a *account) { a.Sponsor = a.ID }, 3},
-		} {
-			if _, err := table.Update(t.Context(), a.ID, func(a *account) error { step.change(a); return nil }); err != nil {
-				t.Fatal(err)
-			}
-			var version int
-			if err := s.hands.Get(&version, "SELECT version FROM user_accounts"); err != nil || version != step.version {
-				t.Errorf("version %d, want %d: %v", version, step.version, err)
-			}
-		}
-	})
-}
-
 // A database that is closed, and a read that is given up, leave nothing open.
 func TestNothingStaysOpen(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {

@@ -136,7 +136,7 @@ func (t *Table[T]) listing(q resource.Query) *listing {
 		window: q.Window, count: q.Count, now: q.Now,
 		key: "id", columns: t.columns, table: quote(t.layout.table),
 		where: func(b *builder) { b.condition(q.Where) },
-		total: t.layout.total(q), spans: t.layout.spans(q.Where), costly: costly(q.Where),
+		total: t.layout.total(q), spans: t.layout.spans(q.Where), costly: resource.Costly(q.Where),
 	}
 }
 
@@ -254,10 +254,7 @@ func (t *Table[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) err
 		}
 		text := "UPDATE " + quote(t.layout.table) + " SET " + b.String()
 		b.Reset()
-		if loud {
-			b.write(", version = version + 1")
-			tx.changed = true
-		}
+		tx.changed = tx.changed || loud
 		b.write(" WHERE id = ")
 		b.bind(id)
 		if _, err := tx.ExecContext(ctx, text+b.String(), b.args...); err != nil {

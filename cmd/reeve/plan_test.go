@@ -119,7 +119,7 @@ func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schem
 				if sorts(plan) {
 					t.Errorf("%s, %s=%s sorts:\n%s", schema.Plural, f.Parameter(), value, plan)
 				}
-				if few && !costly(condition) && !taken(plan) && walks(plan) {
+				if few && !resource.Costly(condition) && !taken(plan) && walks(plan) {
 					t.Errorf("%s, %s=%s walks, for %d of %d rows:\n%s", schema.Plural, f.Parameter(), value, some.Total, all.Total, plan)
 				}
 			}
@@ -181,17 +181,6 @@ func sorts(plan string) bool {
 		}
 	}
 	return false
-}
-
-// costly reports whether a condition looks for a part of a text.
-func costly(c resource.Condition) bool {
-	is := false
-	resource.Walk(c, func(c resource.Condition) bool {
-		compare, _ := c.(resource.Compare)
-		is = is || compare.Op == resource.Contains
-		return !is
-	})
-	return is
 }
 
 // has reports whether a condition compares anything with an operand of a kind.
