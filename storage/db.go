@@ -205,6 +205,19 @@ func (db *DB) Lock(ctx context.Context, name string) error {
 	return db.undo(tx, db.failed(err))
 }
 
+// TryLock is [DB.Lock] that does not wait: it reports whether the lock is held now.
+func (db *DB) TryLock(ctx context.Context, name string) (held bool, err error) {
+	tx := db.joined(ctx)
+	if tx == nil {
+		return false, errors.New("storage: TryLock needs a transaction")
+	}
+	if db.traits.TryLock == "" {
+		return true, nil
+	}
+	err = tx.GetContext(ctx, &held, db.traits.TryLock, lockNumber(name))
+	return held, db.undo(tx, db.failed(err))
+}
+
 func lockNumber(name string) int64 {
 	hash := sha256.Sum256([]byte("reeve\x00" + name))
 	return int64(binary.BigEndian.Uint64(hash[:]))

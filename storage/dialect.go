@@ -52,6 +52,7 @@ type Traits struct {
 	ForUpdate         string // what holds the rows of a SELECT against other writers; empty if there is one writer
 	LockTable         string // a format for the name of a table that keeps other writers from it; empty if there is one writer
 	Lock              string // takes the lock of its parameter, a number, for the transaction; empty if there is one writer
+	TryLock           string // tries to, without waiting; answers whether it did
 	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
 	Walked            string // before a column, keeps its index from being used; empty if the planner weighs that well
 	MaxParameters     int    // of one statement

@@ -49,6 +49,7 @@ func (Dialect) Traits() storage.Traits {
 		Triggers:  "SELECT count(*) FROM pg_trigger WHERE tgrelid = ($1)::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
 		LockTable: "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
 		Lock:      "SELECT pg_advisory_xact_lock($1)",
+		TryLock:   "SELECT pg_try_advisory_xact_lock($1)",
 		Elect:     "SELECT pg_try_advisory_lock($1)",
 		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL)
 			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n

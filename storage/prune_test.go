@@ -1,0 +1,69 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"reeve/pagination"
+	"reeve/resource"
+)
+
+// Pruning takes what meets the condition, a few rows at a time, and nothing else.
+func TestPrune(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		table := table(t, s, accounts())
+		fill(t, table, 100)
+		old, now := resource.Past("created_at"), begin.Add(39*time.Second)
+		for i, want := range []int{25, 15, 0} {
+			if n, err := table.Prune(t.Context(), old, now, 25); err != nil || n != want {
+				t.Errorf("time %d: %d pruned, want %d: %v", i, n, want, err)
+			}
+		}
+		page, err := table.List(t.Context(), resource.Query{Window: pagination.First(100)})
+		if err != nil || page.Total != 60 {
+			t.Errorf("%d are left: %v", page.Total, err)
+		}
+		for _, row := range page.Rows {
+			if !row.CreatedAt.After(now) {
+				t.Errorf("%s is left", row.Name)
+			}
+		}
+		rightTotals(t, table)
+		if _, err := table.Prune(t.Context(), resource.Past("nothing"), now, 25); err == nil {
+			t.Error("a condition on an unknown attribute prunes")
+		}
+	})
+}
+
+// A lock that another transaction holds is not waited for, where there can be another transaction.
+func TestTryLock(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		db := s.open(t)
+		if _, err := db.TryLock(t.Context(), "a"); err == nil {
+			t.Error("a lock is taken without a transaction")
+		}
+		try := func(ctx context.Context, name string, want bool) error {
+			held, err := db.TryLock(ctx, name)
+			if held != want {
+				t.Errorf("%s: held is %t", name, held)
+			}
+			return err
+		}
+		err := db.Transact(t.Context(), func(ctx context.Context) error {
+			if err := errors.Join(try(ctx, "a", true), try(ctx, "a", true)); err != nil || s.dialect.Traits().OneWriter {
+				return err
+			}
+			return db.Transact(t.Context(), func(ctx context.Context) error {
+				return errors.Join(try(ctx, "a", false), try(ctx, "b", true))
+			})
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if err := db.Transact(t.Context(), func(ctx context.Context) error { return try(ctx, "a", true) }); err != nil {
+			t.Error(err)
+		}
+	})
+}
