@@ -29,15 +29,14 @@ func (e *Engine) Registry() *Registry { return e.registry }
 // records an event for each write. All succeed, or none does anything. A context that holds a transaction
 // joins it. Single reads need no transaction and get none.
 //
-// The errors are [Error] and [Errors]; of several operations, the first that fails.
+// The errors are [Error] and [Errors], each with the index of its operation. What is wrong with operations by
+// themselves is reported for all of them, before the transaction begins; in it, the first that fails ends it. Who
+// may not do one of them hears of nothing else.
 func (e *Engine) Do(ctx context.Context, ops ...Operation) ([]Result, error) {
 	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
-	steps := make([]step, len(ops))
-	for i, op := range ops {
-		var err error
-		if steps[i], err = tx.plan(op, true); err != nil {
-			return nil, err
-		}
+	steps, err := tx.plan(ops, true)
+	if err != nil {
+		return nil, err
 	}
 	if len(steps) == 1 && steps[0].reads {
 		tx.Context, tx.Principal = ctx, ops[0].Principal
@@ -45,7 +44,7 @@ func (e *Engine) Do(ctx context.Context, ops ...Operation) ([]Result, error) {
 		return []Result{result}, err
 	}
 	var results []Result
-	err := e.database.Transact(ctx, func(ctx context.Context) error {
+	err = e.database.Transact(ctx, func(ctx context.Context) error {
 		tx.Context, tx.events = ctx, nil
 		var err error
 		if results, err = tx.run(steps); err != nil {
@@ -59,10 +58,10 @@ func (e *Engine) Do(ctx context.Context, ops ...Operation) ([]Result, error) {
 	return results, nil
 }
 
-// Validate authorizes an operation and reads its body as Do does before the transaction begins, and does nothing.
-func (e *Engine) Validate(op Operation) error {
+// Validate authorizes operations and reads their bodies as Do does before the transaction begins, and does nothing.
+func (e *Engine) Validate(ops ...Operation) error {
 	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
-	_, err := tx.plan(op, true)
+	_, err := tx.plan(ops, true)
 	return err
 }
 
@@ -86,18 +85,51 @@ type step struct {
 	run   func(tx *Tx) (Result, error)
 }
 
-// plan authorizes an operation, unless another one allows it, and reads it as far as that needs no database.
-func (tx *Tx) plan(op Operation, authorize bool) (step, error) {
+// plan authorizes operations, unless another one allows them, and reads them as far as that needs no database.
+func (tx *Tx) plan(ops []Operation, authorize bool) ([]step, error) {
+	if authorize {
+		if err := together(ops, tx.authorize); err != nil {
+			return nil, err
+		}
+	}
+	steps := make([]step, 0, len(ops))
+	err := together(ops, func(op Operation) error {
+		step, err := tx.planOne(op)
+		steps = append(steps, step)
+		return err
+	})
+	return steps, err
+}
+
+// together does something with each operation and reports the failures of all.
+func together(ops []Operation, do func(op Operation) error) error {
+	var problems Errors
+	for i, op := range ops {
+		err := do(op)
+		switch {
+		case err == nil:
+		case Is(err, Internal):
+			return err // as it is, for the log
+		default:
+			problems = append(problems, AllErrors(operationError{i, err})...)
+		}
+	}
+	return problems.orNil()
+}
+
+func (tx *Tx) authorize(op Operation) error {
+	if t := tx.types[op.Type]; t != nil {
+		return allow(op, t.description())
+	}
+	return nil // it will not be found
+}
+
+func (tx *Tx) planOne(op Operation) (step, error) {
 	t := tx.types[op.Type]
 	if t == nil {
 		return step{}, Errorf(NotFound, "there is no type %q", op.Type)
 	}
 	about := t.description()
-	if authorize {
-		if err := allow(op, about); err != nil {
-			return step{}, err
-		}
-	}
 	if err := serves(op, about); err != nil {
 		return step{}, err
 	}

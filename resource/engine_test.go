@@ -3,6 +3,7 @@ package resource_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -435,4 +436,51 @@ func TestRegisterReportsEveryFinding(t *testing.T) {
 	if err := (&resource.Registry{}).Register(resource.Type[bad]{Schema: schema}); err == nil || !strings.Contains(err.Error(), "ghost") {
 		t.Errorf("a reference to an unregistered type: %v", err)
 	}
+}
+
+// TestSeveralOperations sees that operations stand and fall together, and that each failure names its own.
+func TestSeveralOperations(t *testing.T) {
+	f := newFleet(t)
+	launch := func(name any) resource.Operation {
+		return resource.Operation{Verb: resource.Create, Type: "ship", Principal: admiral, Body: resource.Body{Attributes: map[string]any{"name": name}}}
+	}
+	fails := func(want []string, ops ...resource.Operation) {
+		t.Helper()
+		before := len(f.journal.events)
+		_, err := f.engine.Do(t.Context(), ops...)
+		var got []string
+		if err != nil {
+			for _, e := range resource.AllErrors(err) {
+				got = append(got, strings.TrimSpace(fmt.Sprint(e.Operation, " ", e.Code, " ", e.Pointer)))
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if len(f.journal.events) != before {
+			t.Error("it left an event")
+		}
+	}
+	results, err := f.engine.Do(t.Context(), launch("Victory"), launch("Agamemnon"), resource.Operation{Verb: resource.Get, Type: "ship", ID: f.launch("Mars"), Principal: admiral})
+	if err != nil || len(results) != 3 || results[0].ID.Compare(results[1].ID) >= 0 || attributes(t, results[2])["name"] != "Mars" {
+		t.Errorf("%+v, %v", results, err)
+	}
+	fails([]string{"0 invalid /attributes/name", "1 unknown_member /attributes/sails", "3 not_found"}, launch(1), resource.Operation{
+		Verb: resource.Create, Type: "ship", Principal: admiral, Body: resource.Body{Attributes: map[string]any{"name": "Orion", "sails": 3}}},
+		launch("Orion"), resource.Operation{Verb: "keelhaul", Type: "ship", Principal: admiral})
+	fails([]string{"2 taken /attributes/name"}, launch("Orion"), launch("Minotaur"), launch("Victory"))
+	fails([]string{"1 not_found"}, launch("Spartiate"), resource.Operation{Verb: resource.Delete, Type: "ship", ID: ulid.Make(), Principal: admiral})
+
+	// Who may not do one of them hears of nothing else.
+	cook := &auth.Principal{Type: "sailor", Name: "cook", Permissions: []auth.Permission{{Type: "ship", Verb: resource.Get}}}
+	forbidden := launch("Leviathan")
+	forbidden.Principal = cook
+	fails([]string{"1 forbidden"}, launch(1), forbidden)
+	if err := f.engine.Validate(launch(1), forbidden); !resource.Is(err, resource.Forbidden) {
+		t.Error(err)
+	}
+
+	// An operation that another one asks for has the place of that one.
+	f.refuse = resource.Errorf(resource.Conflict, "not now")
+	fails([]string{"1 conflict"}, resource.Operation{Verb: resource.List, Type: "ship", Principal: admiral}, resource.Operation{Verb: "scuttle-others", Type: "ship", ID: results[0].ID, Principal: admiral})
 }

@@ -77,6 +77,7 @@ var Codes = map[Code]CodeDescription{
 type Error struct {
 	Code      Code
 	Detail    string
+	Operation int // the index of the operation that it is about, see [Engine.Do]
 	Pointer   string
 	Parameter string
 	Header    string
@@ -108,6 +109,14 @@ func (e *Error) Error() string {
 	return e.Detail
 }
 
+// operationError is the error of one of several operations.
+type operationError struct {
+	index int
+	error
+}
+
+func (e operationError) Unwrap() error { return e.error }
+
 // Errors are several failures of one request.
 type Errors []*Error
 
@@ -130,6 +139,15 @@ func (e Errors) orNil() error {
 // AllErrors are the failures in err, in their order. Whatever is no [Error] becomes one Internal error without
 // any of its text, since that may hold what clients must not see.
 func AllErrors(err error) Errors {
+	var of operationError
+	if errors.As(err, &of) {
+		all := slices.Clone(AllErrors(of.error))
+		for i, e := range all {
+			copied := *e
+			copied.Operation, all[i] = of.index, &copied
+		}
+		return all
+	}
 	var several Errors
 	if errors.As(err, &several) {
 		return several

@@ -55,13 +55,13 @@ func (tx *Tx) Lock(name string) error { return tx.engine.database.Lock(tx, name)
 // Do carries out operations in the transaction, for the same principal, allowed by the operation that asks.
 // Their events name that operation's event as their cause.
 func (tx *Tx) Do(ops ...Operation) ([]Result, error) {
-	steps := make([]step, len(ops))
-	for i, op := range ops {
-		op.Principal, op.Request = tx.Principal, tx.Request
-		var err error
-		if steps[i], err = tx.plan(op, false); err != nil {
-			return nil, err
-		}
+	ops = slices.Clone(ops)
+	for i := range ops {
+		ops[i].Principal, ops[i].Request = tx.Principal, tx.Request
+	}
+	steps, err := tx.plan(ops, false)
+	if err != nil {
+		return nil, err
 	}
 	return tx.run(steps)
 }
@@ -75,7 +75,7 @@ func (tx *Tx) run(steps []step) ([]Result, error) {
 		tx.Principal, tx.Request = step.op.Principal, step.op.Request
 		var err error
 		if results[i], err = step.run(tx); err != nil {
-			return nil, err
+			return nil, operationError{i, err}
 		}
 	}
 	return results, nil

@@ -163,7 +163,7 @@ func (r *request) readBody(text []byte) error {
 
 // complete adds to the problems of a document what the engine finds in the part of it that could be read, so that
 // all come at once. A caller who may not do it at all hears of nothing else.
-func (r *request) complete(err error, validate func(resource.Operation) error, op resource.Operation) error {
+func (r *request) complete(err error, validate func(...resource.Operation) error, op resource.Operation) error {
 	problems := resource.AllErrors(err)
 	more := validate(op)
 	switch {
