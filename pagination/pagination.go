@@ -1,7 +1,7 @@
 // Package pagination says which page of an ordered list is asked for, and which pages stand beside it.
 //
-// It knows neither resources nor HTTP: a list is ordered by id, a [Window] cuts a page out of it, and the
-// page's neighbours are windows again.
+// It knows neither resources nor HTTP: a [Cursor] is a place in a list, a [Window] between two of them cuts a page
+// out of it, and the page's neighbours are windows again.
 package pagination
 
 import "github.com/oklog/ulid/v2"
@@ -22,13 +22,24 @@ const (
 	CountOnly
 )
 
+// Cursor is a place in an ordered list: a row that is there, or was. Values are those by which the list is sorted
+// before the id, nil for null; there are none where it is sorted by the id alone.
+type Cursor struct {
+	Values []any
+	ID     ulid.ULID
+}
+
+// At is the place of a row in a list that is sorted by the id alone.
+func At(id ulid.ULID) *Cursor { return &Cursor{ID: id} }
+
 // Window is a page: at most Size rows strictly between After and Before, taken from the start of that range,
-// or from its end if Backward. A nil bound is open; a bound need not exist as a row. Rows always ascend.
+// or from its end if Backward. A nil bound is open; a bound need not exist as a row. Rows stand in the order of
+// the list, whichever end they are taken from.
 type Window struct {
 	Size     int
 	Backward bool
-	After    *ulid.ULID
-	Before   *ulid.ULID
+	After    *Cursor
+	Before   *Cursor
 }
 
 // First is the first page of a list.
@@ -37,42 +48,44 @@ func First(size int) Window { return Window{Size: size} }
 // Last is the last page of a list.
 func Last(size int) Window { return Window{Size: size, Backward: true} }
 
-// Next is the page that follows the row id.
-func (w Window) Next(id ulid.ULID) Window { return Window{Size: w.Size, After: &id} }
+// Next is the page that follows a place.
+func (w Window) Next(place *Cursor) Window { return Window{Size: w.Size, After: place} }
 
-// Prev is the page that precedes the row id.
-func (w Window) Prev(id ulid.ULID) Window { return Window{Size: w.Size, Before: &id, Backward: true} }
-
-// Contains reports whether id lies strictly between the bounds.
-func (w Window) Contains(id ulid.ULID) bool {
-	return (w.After == nil || id.Compare(*w.After) > 0) && (w.Before == nil || id.Compare(*w.Before) < 0)
+// Prev is the page that precedes a place.
+func (w Window) Prev(place *Cursor) Window {
+	return Window{Size: w.Size, Before: place, Backward: true}
 }
 
-// Neighbours returns the windows before and after a page that holds the ids from first to last. An empty page
-// has its window's own bounds as edges: the row at a strict bound belongs to the neighbour, so the edge is
-// stepped over it.
-func (w Window) Neighbours(ids []ulid.ULID) (prev, next Window) {
+// Neighbours returns the windows before and after a page that holds the rows from first to last; both are nil if
+// it is empty. An empty page has its window's own bounds as edges: the row at a strict bound belongs to the
+// neighbour, so the edge is stepped over it. Descending says that the list descends by the id where all else is
+// equal.
+func (w Window) Neighbours(first, last *Cursor, descending bool) (prev, next Window) {
+	forward, back := +1, -1
+	if descending {
+		forward, back = back, forward
+	}
 	switch {
-	case len(ids) > 0:
-		return w.Prev(ids[0]), w.Next(ids[len(ids)-1])
+	case first != nil:
+		return w.Prev(first), w.Next(last)
 	case w.After != nil && w.Before != nil:
-		return w.Prev(step(*w.After, +1)), w.Next(step(*w.Before, -1))
+		return w.Prev(w.After.Step(forward)), w.Next(w.Before.Step(back))
 	case w.After != nil:
-		return w.Prev(step(*w.After, +1)), w.Next(*w.After)
+		return w.Prev(w.After.Step(forward)), w.Next(w.After)
 	case w.Before != nil:
-		return w.Prev(*w.Before), w.Next(step(*w.Before, -1))
+		return w.Prev(w.Before), w.Next(w.Before.Step(back))
 	}
 	return Last(w.Size), First(w.Size)
 }
 
-// step is the id directly above or below; the highest and the lowest id stay where they are.
-func step(id ulid.ULID, by int) ulid.ULID {
-	next := id
-	for i := len(next) - 1; i >= 0; i-- {
-		next[i] += byte(by)
-		if (by > 0 && next[i] != 0x00) || (by < 0 && next[i] != 0xFF) {
-			return next
+// Step is the place directly above (+1) or below (-1) by the id; the highest and the lowest id stay where they are.
+func (c *Cursor) Step(by int) *Cursor {
+	next := *c
+	for i := len(next.ID) - 1; i >= 0; i-- {
+		next.ID[i] += byte(by)
+		if (by > 0 && next.ID[i] != 0x00) || (by < 0 && next.ID[i] != 0xFF) {
+			return &next
 		}
 	}
-	return id
+	return c
 }

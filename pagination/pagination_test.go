@@ -11,24 +11,29 @@ import (
 	"reeve/pagination"
 )
 
-func id(n byte) ulid.ULID { return ulid.ULID{15: n} }
+func at(n byte) *pagination.Cursor { return pagination.At(ulid.ULID{15: n}) }
+
+// contains reports whether a row stands strictly between the bounds of a window.
+func contains(w pagination.Window, row *pagination.Cursor) bool {
+	return (w.After == nil || row.ID.Compare(w.After.ID) > 0) && (w.Before == nil || row.ID.Compare(w.Before.ID) < 0)
+}
 
 func Example() {
 	page := pagination.First(2) // holds the rows 1 and 2
-	prev, next := page.Neighbours([]ulid.ULID{id(1), id(2)})
-	fmt.Println(next.Contains(id(2)), next.Contains(id(3)), next.Backward)
-	fmt.Println(prev.Contains(id(0)), prev.Contains(id(1)), prev.Backward)
+	prev, next := page.Neighbours(at(1), at(2), false)
+	fmt.Println(contains(next, at(2)), contains(next, at(3)), next.Backward)
+	fmt.Println(contains(prev, at(0)), contains(prev, at(1)), prev.Backward)
 	// Output:
 	// false true false
 	// true false true
 }
 
 // cut is what a window holds of a list.
-func cut(list []ulid.ULID, w pagination.Window) []ulid.ULID {
-	var page []ulid.ULID
-	for _, id := range list {
-		if w.Contains(id) {
-			page = append(page, id)
+func cut(list []*pagination.Cursor, w pagination.Window) []*pagination.Cursor {
+	var page []*pagination.Cursor
+	for _, row := range list {
+		if contains(w, row) {
+			page = append(page, row)
 		}
 	}
 	if w.Backward {
@@ -41,24 +46,28 @@ func cut(list []ulid.ULID, w pagination.Window) []ulid.ULID {
 // the window, even if the page is empty.
 func TestNeighbours(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var list []ulid.ULID
+		var list []*pagination.Cursor
 		for n := range 20 {
 			if rapid.Bool().Draw(t, "there") {
-				list = append(list, id(byte(n+1)))
+				list = append(list, at(byte(n+1)))
 			}
 		}
-		bound := func(name string) *ulid.ULID {
+		bound := func(name string) *pagination.Cursor {
 			if n := rapid.IntRange(-1, 22).Draw(t, name); n >= 0 {
-				return &ulid.ULID{15: byte(n)}
+				return at(byte(n))
 			}
 			return nil
 		}
 		w := pagination.Window{Size: rapid.IntRange(1, 5).Draw(t, "size"), Backward: rapid.Bool().Draw(t, "backward"), After: bound("after"), Before: bound("before")}
-		if w.After != nil && w.Before != nil && w.After.Compare(*w.Before) >= 0 {
+		if w.After != nil && w.Before != nil && w.After.ID.Compare(w.Before.ID) >= 0 {
 			return // an empty window between crossed bounds stands nowhere
 		}
 		page := cut(list, w)
-		prev, next := w.Neighbours(page)
+		var first, last *pagination.Cursor
+		if len(page) > 0 {
+			first, last = page[0], page[len(page)-1]
+		}
+		prev, next := w.Neighbours(first, last, false)
 		prev.Size, next.Size = len(list), len(list)
 		before, after := cut(list, prev), cut(list, next)
 		if w.After == nil && w.Before == nil && len(page) == 0 {
@@ -70,9 +79,9 @@ func TestNeighbours(t *testing.T) {
 			}
 			return
 		}
-		for _, id := range list {
-			if !slices.Contains(before, id) && !slices.Contains(after, id) {
-				t.Fatalf("%v stands neither before nor after the empty page", id)
+		for _, row := range list {
+			if !slices.Contains(before, row) && !slices.Contains(after, row) {
+				t.Fatalf("%v stands neither before nor after the empty page", row.ID)
 			}
 		}
 	})
@@ -84,9 +93,9 @@ func TestStepStaysInRange(t *testing.T) {
 		highest[i] = 0xFF
 	}
 	lowest := ulid.ULID{}
-	w := pagination.Window{Size: 1, After: &highest, Before: &lowest}
-	prev, next := w.Neighbours(nil)
-	if *prev.Before != highest || *next.After != lowest {
+	w := pagination.Window{Size: 1, After: pagination.At(highest), Before: pagination.At(lowest)}
+	prev, next := w.Neighbours(nil, nil, false)
+	if prev.Before.ID != highest || next.After.ID != lowest {
 		t.Errorf("%v %v", prev.Before, next.After)
 	}
 }

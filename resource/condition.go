@@ -31,7 +31,8 @@ type Any []Condition
 // Not is true if its condition is not.
 type Not struct{ Condition Condition }
 
-// Exists is true if the to-many relation holds a resource that meets the condition.
+// Exists is true if the row is related to a resource that meets the condition: by the to-many reference of that
+// name or, with a relation "type.reference", to one of that type which names the row by that reference.
 type Exists struct {
 	Relation  string
 	Condition Condition

@@ -14,12 +14,13 @@ const (
 	Delete = "delete"
 )
 
-// The verbs on a to-many relationship. They need the permission to update the resource that has it.
+// The verbs on a relationship. Reading needs the permission to get the resource that has it, writing to update it.
 const (
-	Linked = "linked" // read its linkage
-	Link   = "link"   // add to it
-	Unlink = "unlink" // remove from it
-	Relink = "relink" // replace it, or set a to-one
+	Related = "related" // read the resources that it names; needs the permission to read those too
+	Linked  = "linked"  // read its linkage
+	Link    = "link"    // add to it
+	Unlink  = "unlink"  // remove from it
+	Relink  = "relink"  // replace it, or set a to-one
 )
 
 // Description is a type without its Go type: all that routes, permissions, OpenAPI and dashboards see of it.
@@ -31,6 +32,7 @@ type Description struct {
 	Attributes []AttributeDescription
 	References []ReferenceDescription
 	Filters    []Filter
+	Sorts      [][]string
 	Actions    []ActionDescription
 	Lookups    []string
 	Singleton  bool
@@ -40,7 +42,7 @@ type Description struct {
 func (t *Type[T]) describe() Description {
 	d := Description{
 		Name: t.Schema.Name, Plural: t.Schema.Plural, Doc: t.Schema.Doc,
-		Filters: t.Schema.AllFilters(), Lookups: t.Lookups, Singleton: t.Singleton, Open: t.Open,
+		Filters: t.Schema.AllFilters(), Sorts: t.Schema.Sorts, Lookups: t.Lookups, Singleton: t.Singleton, Open: t.Open,
 	}
 	for _, verb := range []struct {
 		name   string

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
-
-	"reeve/pagination"
 )
 
 // Engine is the one door: whatever is read or written goes through [Engine.Do], whichever front it came by.
@@ -133,9 +131,9 @@ func (tx *Tx) planOne(op Operation) (step, error) {
 	if err := serves(op, about); err != nil {
 		return step{}, err
 	}
-	reads := op.Verb == List || op.Verb == Get || op.Verb == Linked
-	if reads {
-		run, err := tx.planRead(op, t)
+	switch op.Verb {
+	case List, Get, Linked, Related:
+		run, err := tx.planRead(op, t, authorize)
 		return step{op, true, run}, err
 	}
 	run, err := t.prepare(op)
@@ -149,32 +147,6 @@ func (tx *Tx) planOne(op Operation) (step, error) {
 	return step{op, false, func(tx *Tx) (Result, error) { return tx.write(op, t, run) }}, nil
 }
 
-// planRead plans list, get and linked.
-func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), error) {
-	about := t.description()
-	query := Query{Window: op.Window, Count: op.Count, Now: tx.Now}
-	if query.Window.Size == 0 {
-		query.Window.Size = pagination.DefaultSize
-	}
-	var err error
-	if query.Where, err = about.Where(op.Filters); err != nil {
-		return nil, err
-	}
-	return func(tx *Tx) (Result, error) {
-		if op.Verb == List {
-			return t.list(tx, tx.View(), query)
-		}
-		id, err := tx.find(op, t)
-		if err != nil {
-			return Result{}, err
-		}
-		if op.Verb == Get {
-			return t.get(tx, tx.View(), id)
-		}
-		return t.linked(tx, id, op.Relationship, query)
-	}, nil
-}
-
 // allow says whether the principal may do the operation. No type knows of it.
 func allow(op Operation, about *Description) error {
 	if op.Principal == nil {
@@ -182,7 +154,7 @@ func allow(op Operation, about *Description) error {
 	}
 	verb := op.Verb
 	switch verb {
-	case Linked:
+	case Linked, Related:
 		verb = Get
 	case Link, Unlink, Relink:
 		verb = Update
@@ -200,11 +172,12 @@ func serves(op Operation, about *Description) error {
 		if !about.Serves(op.Verb) {
 			return Errorf(MethodNotAllowed, "%s cannot be asked to %s", about.Plural, op.Verb)
 		}
-	case Linked, Link, Unlink, Relink:
+	case Related, Linked, Link, Unlink, Relink:
 		r := about.Reference(op.Relationship)
 		switch {
 		case r == nil:
 			return Errorf(NotFound, "%s have no relationship %q", about.Plural, op.Relationship)
+		case op.Verb == Related:
 		case op.Verb != Linked && !r.Writable(false), op.Verb == Relink && !r.Many && !about.Serves(Update):
 			return Errorf(ReadOnly, "relationship %q cannot be written", op.Relationship)
 		case op.Verb != Relink && !r.Many:

@@ -15,6 +15,7 @@ const (
 	MalformedDocument    Code = "malformed_document"
 	InvalidParameter     Code = "invalid_parameter"
 	UnknownParameter     Code = "unknown_parameter"
+	UnsupportedSort      Code = "unsupported_sort"
 	Unauthenticated      Code = "unauthenticated"
 	Forbidden            Code = "forbidden"
 	ReadOnly             Code = "read_only"
@@ -27,6 +28,7 @@ const (
 	Taken                Code = "taken"
 	TypeMismatch         Code = "type_mismatch"
 	Referenced           Code = "referenced"
+	TooManyAffected      Code = "too_many_affected"
 	PreconditionFailed   Code = "precondition_failed"
 	PayloadTooLarge      Code = "payload_too_large"
 	UnsupportedMediaType Code = "unsupported_media_type"
@@ -49,6 +51,7 @@ var Codes = map[Code]CodeDescription{
 	MalformedDocument:    {400, "The body is not a document that this operation takes."},
 	InvalidParameter:     {400, "A query parameter has a value that it does not take."},
 	UnknownParameter:     {400, "The operation has no such query parameter."},
+	UnsupportedSort:      {400, "The list cannot be sorted like this."},
 	Unauthenticated:      {401, "The request says not, or not credibly, who sends it."},
 	Forbidden:            {403, "The caller may not do this."},
 	ReadOnly:             {403, "This cannot be written."},
@@ -61,6 +64,7 @@ var Codes = map[Code]CodeDescription{
 	Taken:                {409, "Another resource has this value already."},
 	TypeMismatch:         {409, "The document names another type or id than the path."},
 	Referenced:           {409, "Other resources still refer to this one."},
+	TooManyAffected:      {409, "The action would change more resources than it may."},
 	PreconditionFailed:   {412, "The resource is not the version that the request is about."},
 	PayloadTooLarge:      {413, "The body is too large."},
 	UnsupportedMediaType: {415, "The body has a media type that is not taken."},

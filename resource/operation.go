@@ -16,8 +16,13 @@ type Operation struct {
 	Relationship string // for the verbs on relationships
 
 	Filters []FilterArgument // for list, and for an action on all that meets them
+	Order   Order            // of a list, see [Description.Order]
 	Window  pagination.Window
 	Count   pagination.Count
+	Include []string            // for reads: paths of relationships to go along, as "user.groups"
+	Fields  map[string][]string // for reads, by type: the only attributes and relationships to show
+
+	MaxAffected int // an action on all that meets filters changes nothing if it would change more; 0 for any number
 
 	Body      Body
 	IfMatch   []string        // tags of the only versions that a write on one resource is about; nil for all
@@ -53,6 +58,9 @@ type Result struct {
 	Relationship *ReferenceDescription // for the verbs on relationships
 	Linked       []ulid.ULID           // the page of its linkage
 
+	Included []Resources       // nil unless asked for; a resource may stand there more than once, or be a primary one too
+	Linkage  map[Edge]*Targets // of the to-many relationships that Included went along
+
 	Affected int // how many resources the operation changed, apart from those that followed
 
 	row any // *T
@@ -61,16 +69,34 @@ type Result struct {
 // PageInfo is where a page stands in its list.
 type PageInfo struct {
 	Window     pagination.Window
+	Order      Order
 	Prev, Next bool // whether rows stand before and after
 	Count      pagination.Count
 	Total      int64  // unless Count is CountNone
 	Omitted    string // why there is no Total though it was asked for; empty if there is
 }
 
+// Edge is a to-many relationship of one resource.
+type Edge struct {
+	From         Identifier
+	Relationship string
+}
+
+// Targets are the first resources of a to-many relationship, and whether there are more.
+type Targets struct {
+	IDs  []ulid.ULID
+	More bool
+}
+
 // Resources are rows of some type, ready to be shown.
 type Resources interface {
+	Type() *Description
 	Len() int
 	ID(i int) ulid.ULID
+	// Place is where row i stands in an order.
+	Place(o Order, i int) *pagination.Cursor
+	// Shows reports whether the reference of that index in Description.References is to be shown.
+	Shows(reference int) bool
 	// AppendAttributes appends the members of row i's attributes object, without its braces.
 	AppendAttributes(dst []byte, i int) []byte
 	// Target is what row i's reference of that index in Description.References names: the zero Identifier if

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -16,7 +17,7 @@ type outline struct {
 	attributes        []AttributeDescription
 	references        []ReferenceDescription
 	declared          []Filter
-	unique            [][]string
+	unique, sorts     [][]string
 }
 
 // filters are the filter by id, those of the attributes and references, and those declared by themselves, in
@@ -135,6 +136,9 @@ func (o *outline) verify() error {
 		if d.Required && d.ReadOnly {
 			find("reference %q is required, but no request may give it", d.Name)
 		}
+		if d.Inverse != "" && (d.Type == "" || !memberName.MatchString(d.Inverse)) {
+			find("reference %q has the inverse %q, which is no name, or leads to no one type", d.Name, d.Inverse)
+		}
 		if d.OnDelete == Clear && !d.Nullable {
 			find("reference %q is cleared by a deletion, but not nullable", d.Name)
 		}
@@ -166,7 +170,19 @@ func (o *outline) verify() error {
 			}
 		}
 	}
+	for _, sort := range o.sorts {
+		for _, key := range ParseOrder(sort).Keys() {
+			if kind := o.kindOf(key.Attribute); !Less.fits(kind) && kind != Bool || !o.visible(key.Attribute) {
+				find("lists cannot be sorted by %q", key.Attribute)
+			}
+		}
+	}
 	return errors.Join(found...)
+}
+
+// visible reports whether answers show an attribute: what sorts a list stands in its cursors.
+func (o *outline) visible(name string) bool {
+	return slices.ContainsFunc(o.attributes, func(a AttributeDescription) bool { return a.Name == name && a.Visible() })
 }
 
 // sample is some plain value of a kind, to see what condition an open filter makes of it.
@@ -222,7 +238,8 @@ func (o *outline) verifyCondition(c Condition, find func(string, ...any)) {
 				find("a condition compares %q by %q", c.Attribute, c.Op)
 			}
 		case Exists:
-			if !slices.ContainsFunc(o.references, func(r ReferenceDescription) bool { return r.Name == c.Relation && r.Many }) {
+			inverse := strings.Contains(c.Relation, ".") // storage knows the other types
+			if !inverse && !slices.ContainsFunc(o.references, func(r ReferenceDescription) bool { return r.Name == c.Relation && r.Many }) {
 				find("a condition names the unknown to-many relation %q", c.Relation)
 			}
 			return false // its condition is about another type

@@ -10,8 +10,9 @@ import (
 // served is a type without its Go type, as the engine works with it.
 type served interface {
 	description() *Description
-	list(ctx context.Context, view View, q Query) (Result, error)
-	get(ctx context.Context, view View, id ulid.ULID) (Result, error)
+	with(inverses []ReferenceDescription) served
+	list(ctx context.Context, view View, q Query, fields []string) (Result, Of, error)
+	get(ctx context.Context, view View, id ulid.ULID, fields []string) (Result, error)
 	linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error)
 	// prepare reads the body before the transaction begins; what it returns runs in it.
 	prepare(op Operation) (func(tx *Tx, id ulid.ULID) (Result, []string, bool, error), error)
@@ -24,25 +25,40 @@ type plan[T any] struct {
 	prefixes [][]byte // of each attribute that answers show: its name as JSON with colon; else nil
 }
 
-func (p *plan[T]) description() *Description { return &p.about }
-
-func (p *plan[T]) list(ctx context.Context, view View, q Query) (Result, error) {
-	page, err := p.List(ctx, q)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{
-		Type: &p.about, Resources: &rows[T]{plan: p, rows: page.Rows, view: view},
-		Page: pageInfo(&q, &page),
-	}, nil
+// with is the plan with the inverses of references to its type.
+func (p *plan[T]) with(inverses []ReferenceDescription) served {
+	more := *p
+	more.about.References = slices.Concat(p.about.References[:len(p.Schema.References)], inverses)
+	return &more
 }
 
-func (p *plan[T]) get(ctx context.Context, view View, id ulid.ULID) (Result, error) {
+func (p *plan[T]) description() *Description { return &p.about }
+
+// list shows of its rows the fields alone, unless they are nil; then those of the query are read besides.
+func (p *plan[T]) list(ctx context.Context, view View, q Query, fields []string) (Result, Of, error) {
+	shown := newSelection(fields)
+	switch reads, some := p.reads(fields); {
+	case some:
+		q.Fields = append(q.Fields, reads...)
+	case shown != nil:
+		q.Fields = nil
+	}
+	page, err := p.List(ctx, q)
+	if err != nil {
+		return Result{}, Of{}, err
+	}
+	return Result{
+		Type: &p.about, Resources: &rows[T]{plan: p, rows: page.Rows, view: view, shown: shown},
+		Page: pageInfo(&q, &page),
+	}, page.Of, nil
+}
+
+func (p *plan[T]) get(ctx context.Context, view View, id ulid.ULID, fields []string) (Result, error) {
 	row, err := p.Get(ctx, id)
 	if err != nil {
 		return Result{}, err
 	}
-	return p.one(row, view, false), nil
+	return p.one(row, view, false, newSelection(fields)), nil
 }
 
 func (p *plan[T]) linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error) {
@@ -59,17 +75,41 @@ func (p *plan[T]) linked(ctx context.Context, id ulid.ULID, relationship string,
 	}, nil
 }
 
+// reads are the attributes and references that must be read to show fields; false if that is everything.
+func (p *plan[T]) reads(fields []string) (names []string, some bool) {
+	for _, field := range fields {
+		a := p.Schema.Attribute(field)
+		switch {
+		case a == nil || a.Stored:
+			names = append(names, field) // to-many references are not read
+		case a.state != nil:
+			Walk(a.state, func(c Condition) bool {
+				if compare, ok := c.(Compare); ok {
+					names = append(names, compare.Attribute)
+					if sum, ok := compare.Operand.(Sum); ok {
+						names = append(names, sum...)
+					}
+				}
+				return true
+			})
+		case !a.AttributeDescription.Once: // worked out from who knows what
+			return nil, false
+		}
+	}
+	return names, fields != nil
+}
+
 func pageInfo[T any](q *Query, page *Page[T]) *PageInfo {
 	return &PageInfo{
-		Window: q.Window, Prev: page.Prev, Next: page.Next,
+		Window: q.Window, Order: q.Order, Prev: page.Prev, Next: page.Next,
 		Count: q.Count, Total: page.Total, Omitted: page.Omitted,
 	}
 }
 
-func (p *plan[T]) one(row *T, view View, created bool) Result {
+func (p *plan[T]) one(row *T, view View, created bool, shown selection) Result {
 	return Result{
 		Type: &p.about, ID: *p.Schema.ID(row), Tag: p.Schema.Tag(row), Created: created, row: row,
-		Resources: &rows[T]{plan: p, rows: []T{*row}, view: view, created: created},
+		Resources: &rows[T]{plan: p, rows: []T{*row}, view: view, created: created, shown: shown},
 	}
 }
 
@@ -85,7 +125,7 @@ func (p *plan[T]) prepare(op Operation) (func(*Tx, ulid.ULID) (Result, []string,
 		}
 		result := Result{Type: &p.about, ID: id, Meta: done.meta}
 		if done.row != nil {
-			result = p.one(done.row, tx.View(), op.Verb == Create)
+			result = p.one(done.row, tx.View(), op.Verb == Create, nil)
 			result.Meta = done.meta
 		}
 		return result, done.changed, done.effect || len(done.changed) > 0, nil

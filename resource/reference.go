@@ -34,6 +34,9 @@ type ReferenceDescription struct {
 	ReadOnly bool     `json:"read_only,omitempty"` // no request may give it
 	Fixed    bool     `json:"fixed,omitempty"`     // given at creation only
 	OnDelete Deletion `json:"-"`                   // of what is referred to
+	Inverse  string   `json:"inverse,omitempty"`   // the relationship of the referenced type that leads back
+	Via      string   `json:"via,omitempty"`       // the reference of Type that this relationship is the inverse of
+	viaMany  bool     // and that is a to-many
 }
 
 // Writable reports whether a creation, or else a change, may give the reference.
@@ -89,6 +92,12 @@ func (r Reference[T]) ReadOnly() Reference[T] { r.ReferenceDescription.ReadOnly 
 
 // Fixed lets only a creation give the reference.
 func (r Reference[T]) Fixed() Reference[T] { r.ReferenceDescription.Fixed = true; return r }
+
+// Inverse names the relationship that leads back: the referenced type has it for as long as this type is served.
+func (r Reference[T]) Inverse(name string) Reference[T] {
+	r.ReferenceDescription.Inverse = name
+	return r
+}
 
 // OnDelete says what becomes of the row when the resource that it refers to is deleted.
 func (r Reference[T]) OnDelete(d Deletion) Reference[T] {

@@ -46,6 +46,9 @@ func (r *Registry) Register(declarations ...Declaration) error {
 			}
 		}
 	}
+	if err := relate(types); err != nil {
+		found = append(found, err)
+	}
 	if len(found) > 0 {
 		return errors.Join(found...)
 	}
@@ -62,7 +65,56 @@ func (r *Registry) Unregister(names ...string) {
 	for _, name := range names {
 		delete(types, name)
 	}
+	if err := relate(types); err != nil { // fewer types have no more names than all had
+		panic(err)
+	}
 	r.types.Store(&types)
+}
+
+// relate gives each type the inverses of the references to it, and reports names that stand for something else.
+func relate(types map[string]served) error {
+	inverses := map[string][]ReferenceDescription{}
+	for _, name := range sorted(types) {
+		for _, r := range types[name].description().References {
+			if r.Inverse != "" {
+				inverses[r.Type] = append(inverses[r.Type], ReferenceDescription{
+					Name: r.Inverse, Doc: "The " + types[name].description().Plural + " that refer to it by " + r.Name + ".",
+					Type: name, Many: true, ReadOnly: true, Via: r.Name, viaMany: r.Many,
+				})
+			}
+		}
+	}
+	var found []error
+	for name, t := range types {
+		seen := map[string]bool{}
+		about := t.with(nil).description()
+		for _, a := range about.Attributes {
+			seen[a.Name] = true
+		}
+		for _, r := range about.References {
+			seen[r.Name] = true
+		}
+		for _, a := range about.Actions {
+			seen[a.Name] = true
+		}
+		for _, r := range inverses[name] {
+			if seen[r.Name] {
+				found = append(found, fmt.Errorf("resource: type %q: the inverse %q of %s.%s has the name of another member or action",
+					name, r.Name, r.Type, r.Via))
+			}
+			seen[r.Name] = true
+		}
+		types[name] = t.with(inverses[name])
+	}
+	return errors.Join(found...)
+}
+
+// Type finds a type by its name, nil if it is not registered.
+func (r *Registry) Type(name string) *Description {
+	if t := r.snapshot()[name]; t != nil {
+		return t.description()
+	}
+	return nil
 }
 
 // Descriptions are the registered types, sorted by name.

@@ -1,6 +1,10 @@
 package resource
 
-import "github.com/oklog/ulid/v2"
+import (
+	"github.com/oklog/ulid/v2"
+
+	"reeve/pagination"
+)
 
 // rows are rows of T with the view from which they are shown.
 type rows[T any] struct {
@@ -8,10 +12,20 @@ type rows[T any] struct {
 	rows    []T
 	view    View
 	created bool
+	shown   selection
 }
 
+func (r *rows[T]) Type() *Description { return &r.plan.about }
 func (r *rows[T]) Len() int           { return len(r.rows) }
 func (r *rows[T]) ID(i int) ulid.ULID { return *r.plan.Schema.ID(&r.rows[i]) }
+
+func (r *rows[T]) Place(o Order, i int) *pagination.Cursor {
+	return r.plan.Schema.Place(o, &r.rows[i])
+}
+
+func (r *rows[T]) Shows(reference int) bool {
+	return r.shown.has(r.plan.about.References[reference].Name)
+}
 
 func (r *rows[T]) Target(i, reference int) Identifier {
 	return r.plan.Schema.References[reference].Target(&r.rows[i])
@@ -21,7 +35,7 @@ func (r *rows[T]) AppendAttributes(dst []byte, i int) []byte {
 	row, begin := &r.rows[i], len(dst)
 	for n, prefix := range r.plan.prefixes {
 		a := &r.plan.Schema.Attributes[n]
-		if prefix == nil || a.AttributeDescription.Once && (!r.created || a.null(row)) {
+		if prefix == nil || a.AttributeDescription.Once && (!r.created || a.null(row)) || !r.shown.has(a.Name) {
 			continue
 		}
 		if len(dst) > begin {
@@ -31,3 +45,19 @@ func (r *rows[T]) AppendAttributes(dst []byte, i int) []byte {
 	}
 	return dst
 }
+
+// selection are the attributes and relationships that are shown; all if it is nil.
+type selection map[string]bool
+
+func newSelection(fields []string) selection {
+	if fields == nil {
+		return nil
+	}
+	s := selection{}
+	for _, field := range fields {
+		s[field] = true
+	}
+	return s
+}
+
+func (s selection) has(field string) bool { return s == nil || s[field] }

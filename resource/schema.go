@@ -21,6 +21,7 @@ type Schema[T any] struct {
 	References []Reference[T]
 	Filters    []Filter   // those that are not a filter of an attribute or a reference
 	Unique     [][]string // several attributes or references that no two rows share
+	Sorts      [][]string // the orders in which a list can be read besides by id, each whole: {"-priority", "name"}; the reverse of each too
 }
 
 // Filter is a question that a list can be asked, as filter[name]=value or filter[name][qualifier]=value. It is
@@ -130,7 +131,7 @@ func (s *Schema[T]) Verify() error { return s.outline().verify() }
 
 // outline is the schema without its Go type.
 func (s *Schema[T]) outline() *outline {
-	o := &outline{name: s.Name, plural: s.Plural, doc: s.Doc, hasID: s.ID != nil, declared: s.Filters, unique: s.Unique}
+	o := &outline{name: s.Name, plural: s.Plural, doc: s.Doc, hasID: s.ID != nil, declared: s.Filters, unique: s.Unique, sorts: s.Sorts}
 	for i := range s.Attributes {
 		o.attributes = append(o.attributes, s.Attributes[i].AttributeDescription)
 	}

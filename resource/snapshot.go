@@ -46,24 +46,27 @@ func (s *Snapshot[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
 // Window is a list in memory: it filters, orders and cuts rows as a store has to. See [Env] for related.
 func (s *Schema[T]) Window(rows []T, q Query, related func(id ulid.ULID, relation string, c Condition) bool) Page[T] {
 	env := Env{Now: q.Now, Related: related}
-	var met []int // indexes of rows, in the order of their ids
+	var met []int // indexes of rows, in the order asked for
 	for i := range rows {
 		if s.Match(q.Where, &rows[i], env) {
 			met = append(met, i)
 		}
 	}
-	id := func(i int) ulid.ULID { return *s.ID(&rows[i]) }
-	slices.SortFunc(met, func(a, b int) int { return id(a).Compare(id(b)) })
+	places := make([]*pagination.Cursor, len(rows))
+	for _, i := range met {
+		places[i] = s.Place(q.Order, &rows[i])
+	}
+	slices.SortFunc(met, func(a, b int) int { return ComparePlaces(q.Order, places[a], places[b]) })
 	page := Page[T]{Total: int64(len(met))}
 	if q.Count == pagination.CountOnly {
 		return page
 	}
 	// The window is the slice met[from:to].
 	from, to := 0, len(met)
-	for from < to && q.Window.After != nil && id(met[from]).Compare(*q.Window.After) <= 0 {
+	for from < to && q.Window.After != nil && ComparePlaces(q.Order, places[met[from]], q.Window.After) <= 0 {
 		from++
 	}
-	for from < to && q.Window.Before != nil && id(met[to-1]).Compare(*q.Window.Before) >= 0 {
+	for from < to && q.Window.Before != nil && ComparePlaces(q.Order, places[met[to-1]], q.Window.Before) >= 0 {
 		to--
 	}
 	if q.Window.Backward {

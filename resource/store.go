@@ -14,16 +14,37 @@ type Query struct {
 	Where  Condition // nil for everything
 	Window pagination.Window
 	Count  pagination.Count
+	Order  Order     // nil for by id, ascending
+	Fields []string  // the attributes and references that are looked at, nil for all; more may be read
 	Now    time.Time // what the condition takes for now
+
+	// Of asks for what is related to each of several resources, instead of one list. There are no bounds and no
+	// total then: the window's size is that of each.
+	Of *Relation
 }
 
-// Page is what a list answers: rows that ascend by id, whether there are rows before and after them, and how
+// Relation is how rows are related to some resources: by one of their own references, or, with a name
+// "type.reference", by the to-many reference of that type, which the resources are of.
+type Relation struct {
+	Name string
+	To   []ulid.ULID
+}
+
+// Page is what a list answers: rows in the order asked for, whether there are rows before and after them, and how
 // many rows meet the condition in all. The rows share one slab, and belong to the caller.
 type Page[T any] struct {
 	Rows       []T
 	Prev, Next bool
 	Total      int64  // unless Query.Count is CountNone
 	Omitted    string // why there is no Total though it was asked for; empty if there is
+
+	Of Of // of a query for what is related to several resources
+}
+
+// Of says what rows are related to. The rows of one resource stand together; a row stands there once for each.
+type Of struct {
+	Rows []ulid.ULID        // for each row, the resource
+	More map[ulid.ULID]bool // the resources that have more of them
 }
 
 // Store keeps the rows of one schema. Its methods join the transaction that the context holds, and without one

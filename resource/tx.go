@@ -120,10 +120,12 @@ func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
 // each runs an action on every resource that meets a condition. The condition is asked again page by page, in
 // the order of the ids, so rows that the action takes out of it do no harm. What has ended already stays as it is.
 func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result, error) {
-	query := Query{Where: where, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Now: tx.Now}
+	query := Query{
+		Where: where, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{}, Now: tx.Now,
+	}
 	affected := 0
 	for {
-		page, err := t.list(tx, tx.View(), query)
+		page, _, err := t.list(tx, tx.View(), query, nil)
 		if err != nil {
 			return Result{}, err
 		}
@@ -135,11 +137,14 @@ func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result,
 				return Result{}, err
 			}
 			affected += result.Affected
+			if op.MaxAffected > 0 && affected > op.MaxAffected {
+				return Result{}, Errorf(TooManyAffected, "this would change more than %d %s", op.MaxAffected, t.description().Plural)
+			}
 		}
 		if !page.Page.Next {
 			return Result{Type: t.description(), Affected: affected}, nil
 		}
-		query.Window = query.Window.Next(op.ID)
+		query.Window = query.Window.Next(pagination.At(op.ID))
 	}
 }
 
@@ -152,9 +157,10 @@ func (tx *Tx) find(op Operation, t served) (ulid.ULID, error) {
 	case op.Key == nil:
 		return op.ID, nil
 	}
-	found, err := t.list(tx, tx.View(), Query{
-		Where: Equal(op.Key.Attribute, op.Key.Value), Window: pagination.First(1), Count: pagination.CountNone, Now: tx.Now,
-	})
+	found, _, err := t.list(tx, tx.View(), Query{
+		Where: Equal(op.Key.Attribute, op.Key.Value), Window: pagination.First(1), Count: pagination.CountNone,
+		Fields: []string{}, Now: tx.Now,
+	}, nil)
 	if err != nil {
 		return ulid.ULID{}, err
 	}
@@ -189,9 +195,6 @@ func (tx *Tx) exist(references []ReferenceDescription, relationships map[string]
 	return problems.orNil()
 }
 
-// lookup is how many ids are looked up at once. SQLite takes no expression that is a thousand deep.
-const lookup = 200
-
 // there are those of the targets, all of one type, that are there; none, if the type's module is not loaded.
 func (tx *Tx) there(typ string, targets []Identifier) (map[ulid.ULID]bool, error) {
 	there := map[ulid.ULID]bool{}
@@ -199,14 +202,14 @@ func (tx *Tx) there(typ string, targets []Identifier) (map[ulid.ULID]bool, error
 	if t == nil {
 		return there, nil
 	}
-	for some := range slices.Chunk(targets, lookup) {
-		var any Any
-		for _, target := range some {
-			any = append(any, Equal("id", target.ID))
+	for some := range slices.Chunk(targets, batch) {
+		ids := make([]ulid.ULID, len(some))
+		for i, target := range some {
+			ids[i] = target.ID
 		}
-		found, err := t.list(tx, tx.View(), Query{
-			Where: any, Window: pagination.First(lookup), Count: pagination.CountNone, Now: tx.Now,
-		})
+		found, _, err := t.list(tx, tx.View(), Query{
+			Where: among(ids), Window: pagination.First(len(ids)), Count: pagination.CountNone, Fields: []string{}, Now: tx.Now,
+		}, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -88,6 +88,11 @@ func (t *Type[T]) verify() error {
 			found = append(found, fmt.Sprintf("to-many reference %q needs a linkage, and no other has one", r.Name))
 		}
 	}
+	for _, a := range t.Actions {
+		if t.Schema.Reference(a.Name) != nil {
+			found = append(found, fmt.Sprintf("action %q has the name of a reference: they share a path", a.Name))
+		}
+	}
 	onOne := slices.ContainsFunc(t.Actions, func(a Action[T]) bool { return !a.Collection })
 	if t.Get == nil && (t.Update != nil || t.Delete != nil || t.Singleton || onOne) {
 		found = append(found, "it needs Get")

@@ -67,14 +67,14 @@ func (p *listing) write(b *builder, f form) {
 	}
 	prev, next := p.beside()
 	if prev {
-		p.neighbour(b, " <= ", *p.window.After, true)
+		p.neighbour(b, " <= ", p.window.After.ID, true)
 		b.write(", ")
 	}
 	if next {
-		if after := p.window.After; after != nil && after.Compare(*p.window.Before) >= 0 {
-			p.neighbour(b, " > ", *after, false) // the bounds cross: the page is empty, and stands at the first
+		if after := p.window.After; after != nil && after.ID.Compare(p.window.Before.ID) >= 0 {
+			p.neighbour(b, " > ", after.ID, false) // the bounds cross: the page is empty, and stands at the first
 		} else {
-			p.neighbour(b, " >= ", *p.window.Before, false)
+			p.neighbour(b, " >= ", p.window.Before.ID, false)
 		}
 		b.write(", ")
 	}
@@ -108,13 +108,13 @@ func (p *listing) rows(b *builder) {
 		b.write(" AND ")
 		b.name(p.key)
 		b.write(" > ")
-		b.bind(*after)
+		b.bind(after.ID)
 	}
 	if before := p.window.Before; before != nil {
 		b.write(" AND ")
 		b.name(p.key)
 		b.write(" < ")
-		b.bind(*before)
+		b.bind(before.ID)
 	}
 	p.order(b, p.window.Backward)
 	// The limit is no parameter, since PostgreSQL would plan for a tenth of the table.

@@ -513,7 +513,7 @@ func TestPlans(t *testing.T) {
 			"user_accounts_admin_true":         resource.Equal("admin", true),
 			"user_accounts_sponsor_id":         resource.Equal("sponsor", after),
 		} {
-			for _, window := range []pagination.Window{{Size: 10}, {Size: 10, After: &after}, {Size: 10, Backward: true, Before: &after}} {
+			for _, window := range []pagination.Window{{Size: 10}, {Size: 10, After: pagination.At(after)}, {Size: 10, Backward: true, Before: pagination.At(after)}} {
 				q := resource.Query{Where: resource.All{where}, Window: window}
 				text, args := table.Statement(q)
 				if window.After == nil && window.Before == nil && index != "user_accounts_sponsor_id" && len(args) > 0 {

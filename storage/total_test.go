@@ -198,10 +198,10 @@ func TestRanges(t *testing.T) {
 			"anything": resource.Holds("name", resource.Prefix, "Ä"),
 			"two":      resource.Any{resource.Equal("name", "Ärger 7"), resource.Equal("name", "Ärger 4711")},
 		} {
-			middle := all.Rows[n/2].ID
+			middle := pagination.At(all.Rows[n/2].ID)
 			for _, window := range []pagination.Window{
-				{Size: 7}, {Size: 7, Backward: true}, {Size: 7, After: &middle}, {Size: 7, Backward: true, Before: &middle},
-				{Size: 7, Backward: true, After: &middle}, {Size: 1000},
+				{Size: 7}, {Size: 7, Backward: true}, {Size: 7, After: middle}, {Size: 7, Backward: true, Before: middle},
+				{Size: 7, Backward: true, After: middle}, {Size: 1000},
 			} {
 				for _, count := range []pagination.Count{pagination.CountTotal, pagination.CountNone, pagination.CountOnly} {
 					q := resource.Query{Where: c, Window: window, Count: count}
@@ -247,7 +247,7 @@ func TestCreated(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			middle := all.Rows[n/2].ID
+			middle := pagination.At(all.Rows[n/2].ID)
 			for name, c := range map[string]resource.Condition{
 				"after":   resource.Holds("created_at", resource.Greater, at(n/2)),
 				"before":  resource.Holds("created_at", resource.Less, at(n/2)),
@@ -257,7 +257,7 @@ func TestCreated(t *testing.T) {
 				"either":  resource.Any{resource.Holds("created_at", resource.Greater, at(10)), resource.Holds("created_at", resource.Greater, at(20))},
 			} {
 				for _, window := range []pagination.Window{
-					{Size: 7}, {Size: 7, Backward: true}, {Size: 7, After: &middle}, {Size: 7, Backward: true, Before: &middle},
+					{Size: 7}, {Size: 7, Backward: true}, {Size: 7, After: middle}, {Size: 7, Backward: true, Before: middle},
 				} {
 					q := resource.Query{Where: c, Window: window}
 					want := schema.Window(all.Rows, q, nil)

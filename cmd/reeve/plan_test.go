@@ -91,7 +91,7 @@ func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schem
 	if err != nil {
 		t.Fatal(err)
 	}
-	middle := *schema.ID(&all.Rows[len(all.Rows)/2])
+	middle := pagination.At(*schema.ID(&all.Rows[len(all.Rows)/2]))
 	for _, f := range schema.AllFilters() {
 		conditions := map[string]resource.Condition{}
 		for _, word := range f.Words() {
@@ -114,7 +114,7 @@ func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schem
 			}
 			q.Count = pagination.CountNone
 			few := some.Total*10 < all.Total
-			for _, q.Window = range []pagination.Window{{Size: 10}, {Size: 10, After: &middle}, {Size: 10, Backward: true, Before: &middle}} {
+			for _, q.Window = range []pagination.Window{{Size: 10}, {Size: 10, After: middle}, {Size: 10, Backward: true, Before: middle}} {
 				plan := explain(t, table, q)
 				if sorts(plan) {
 					t.Errorf("%s, %s=%s sorts:\n%s", schema.Plural, f.Parameter(), value, plan)

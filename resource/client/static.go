@@ -185,6 +185,6 @@ func removeOthers(ctx context.Context, clients resource.Store[Client], wanted ma
 		if !page.Next {
 			return removed, nil
 		}
-		q.Window = q.Window.Next(page.Rows[len(page.Rows)-1].ID)
+		q.Window = q.Window.Next(pagination.At(page.Rows[len(page.Rows)-1].ID))
 	}
 }

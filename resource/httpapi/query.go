@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/oklog/ulid/v2"
-
 	"reeve/pagination"
 	"reeve/resource"
 )
@@ -141,13 +139,13 @@ func (r *queryReader) size(name, value string) {
 	r.query.window.Size = int(size)
 }
 
-func (r *queryReader) cursor(name, value string) *ulid.ULID {
+func (r *queryReader) cursor(name, value string) *pagination.Cursor {
 	id, err := resource.ParseID(value)
 	if err != nil {
 		r.find(resource.InvalidParameter, name, "%s %s", name, err)
 		return nil
 	}
-	return &id
+	return pagination.At(id)
 }
 
 // filter adds a value to a filter: a repeated filter means any of its values.
@@ -204,10 +202,10 @@ func windowParameters(w pagination.Window) []parameter {
 	}
 	parameters := []parameter{size}
 	if w.After != nil {
-		parameters = append(parameters, parameter{"page[after]", w.After.String()})
+		parameters = append(parameters, parameter{"page[after]", w.After.ID.String()})
 	}
 	if w.Before != nil {
-		parameters = append(parameters, parameter{"page[before]", w.Before.String()})
+		parameters = append(parameters, parameter{"page[before]", w.Before.ID.String()})
 	}
 	return parameters
 }

@@ -3,8 +3,6 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/oklog/ulid/v2"
-
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/document"
@@ -26,7 +24,8 @@ func render(dst []byte, base string, req *request, result *resource.Result) (ans
 	switch {
 	case req.kind == relationship && result.Page != nil:
 		path := document.LinkagePath(base, req.about, result.ID, req.reference.Name)
-		a.body = document.AppendLinkage(dst, result, pageLinks(&req.query, path, result.Page, result.Linked))
+		first, last := ends(len(result.Linked), func(i int) *pagination.Cursor { return pagination.At(result.Linked[i]) })
+		a.body = document.AppendLinkage(dst, result, pageLinks(&req.query, path, result.Page, first, last))
 	case req.kind == relationship && req.operation.Verb == resource.Get:
 		path := document.LinkagePath(base, req.about, result.ID, req.reference.Name)
 		a.body = document.AppendTarget(dst, target(result, req.reference.Name), path)
@@ -36,7 +35,8 @@ func render(dst []byte, base string, req *request, result *resource.Result) (ans
 		a.body, err = document.AppendMeta(dst, resource.Meta{"affected": result.Affected})
 	case result.Page != nil:
 		path := base + "/" + req.about.Path()
-		links := pageLinks(&req.query, path, result.Page, ends(result.Resources))
+		first, last := ends(result.Resources.Len(), func(i int) *pagination.Cursor { return result.Resources.Place(result.Page.Order, i) })
+		links := pageLinks(&req.query, path, result.Page, first, last)
 		a.body = document.AppendList(dst, base, result, links)
 	case result.Resources != nil:
 		if result.Created {
@@ -62,22 +62,22 @@ func target(result *resource.Result, name string) resource.Identifier {
 	return resource.Identifier{}
 }
 
-// ends are the ids of the first and the last row, none if there are no rows.
-func ends(rows resource.Resources) []ulid.ULID {
-	if rows.Len() == 0 {
-		return nil
+// ends are the places of the first and the last of some rows, nil if there are none.
+func ends(rows int, place func(i int) *pagination.Cursor) (first, last *pagination.Cursor) {
+	if rows == 0 {
+		return nil, nil
 	}
-	return []ulid.ULID{rows.ID(0), rows.ID(rows.Len() - 1)}
+	return place(0), place(rows - 1)
 }
 
 // pageLinks are the links of a page.
-func pageLinks(q *query, path string, page *resource.PageInfo, ids []ulid.ULID) document.Links {
+func pageLinks(q *query, path string, page *resource.PageInfo, first, last *pagination.Cursor) document.Links {
 	links := document.Links{
 		Self:  q.link(path),
 		First: q.link(path, windowParameters(pagination.First(page.Window.Size))...),
 		Last:  q.link(path, windowParameters(pagination.Last(page.Window.Size))...),
 	}
-	prev, next := page.Window.Neighbours(ids)
+	prev, next := page.Window.Neighbours(first, last, page.Order.Descending())
 	if page.Next {
 		links.Next = q.link(path, windowParameters(next)...)
 	}

@@ -187,7 +187,7 @@ func (w *world[T]) all() {
 		if !page.Next {
 			return
 		}
-		q.Window = q.Window.Next(w.id(&page.Rows[len(page.Rows)-1]))
+		q.Window = q.Window.Next(w.schema.Place(q.Order, &page.Rows[len(page.Rows)-1]))
 	}
 }
 
@@ -501,12 +501,10 @@ func (s *suite[T]) windows(t *testing.T) {
 	w := s.world(t)
 	const n = 3
 	rows := w.seed(n)
-	bounds := []*ulid.ULID{nil, {}}
+	bounds := []*pagination.Cursor{nil, {}}
 	for _, row := range rows {
-		id := s.id(row)
-		above := id
-		above[15]++ // near it, and no row
-		bounds = append(bounds, &id, &above)
+		place := pagination.At(s.id(row))
+		bounds = append(bounds, place, place.Step(+1)) // the latter is near it, and no row
 	}
 	for _, c := range s.selective(w, rows) {
 		for _, after := range bounds {
@@ -579,10 +577,9 @@ func (s *suite[T]) model(t *testing.T) {
 					Count:  pagination.Count(rapid.IntRange(0, 2).Draw(rt, "count")),
 					Now:    rapid.SampledFrom(extremes[resource.Time]).Draw(rt, "now").(time.Time),
 				}
-				for _, bound := range []**ulid.ULID{&q.Window.After, &q.Window.Before} {
+				for _, bound := range []**pagination.Cursor{&q.Window.After, &q.Window.Before} {
 					if rapid.Bool().Draw(rt, "bound") {
-						id := someID(rt)
-						*bound = &id
+						*bound = pagination.At(someID(rt))
 					}
 				}
 				c := named{"everything", nil}
@@ -660,12 +657,15 @@ func (s *suite[T]) walk(t *testing.T) {
 		window := pagination.Window{Size: rapid.IntRange(1, 5).Draw(rt, "size"), Backward: rapid.Bool().Draw(rt, "backward")}
 		for {
 			page := w.list(c.name, resource.Query{Where: c.Condition, Window: window})
-			var ids []ulid.ULID
+			var first, last *pagination.Cursor
 			for i := range page.Rows {
-				ids = append(ids, s.id(&page.Rows[i]))
-				seen[ids[i]]++
+				last = s.schema.Place(nil, &page.Rows[i])
+				if first == nil {
+					first = last
+				}
+				seen[last.ID]++
 			}
-			prev, next := window.Neighbours(ids)
+			prev, next := window.Neighbours(first, last, false)
 			more := page.Next
 			if window.Backward {
 				next, more = prev, page.Prev

@@ -178,10 +178,9 @@ func linkage(rt *rapid.T, db database, home ulid.ULID) {
 				Count:  pagination.Count(rapid.IntRange(0, 2).Draw(rt, "count")),
 			}
 			r := rapid.SampledFrom(relations).Draw(rt, "relation")
-			for _, bound := range []**ulid.ULID{&q.Window.After, &q.Window.Before} {
+			for _, bound := range []**pagination.Cursor{&q.Window.After, &q.Window.Before} {
 				if rapid.Bool().Draw(rt, "bound") {
-					id := drawID(rt, r.targets)
-					*bound = &id
+					*bound = pagination.At(drawID(rt, r.targets))
 				}
 			}
 			from := drawID(rt, toyIDs)
