@@ -116,10 +116,22 @@ func together(ops []Operation, do func(op Operation) error) error {
 }
 
 func (tx *Tx) authorize(op Operation) error {
-	if t := tx.types[op.Type]; t != nil {
-		return allow(op, t.description())
+	t := tx.types[op.Type]
+	if t == nil {
+		return nil // it will not be found
 	}
-	return nil // it will not be found
+	if err := allow(op, t.description()); err != nil || op.Verb != Related {
+		return err
+	}
+	r := t.description().Reference(op.Relationship)
+	if r == nil || tx.types[r.Type] == nil {
+		return nil // it will not be found, or may be of any type
+	}
+	verb := Get
+	if r.Many {
+		verb = List
+	}
+	return allow(Operation{Verb: verb, Principal: op.Principal}, tx.types[r.Type].description())
 }
 
 func (tx *Tx) planOne(op Operation) (step, error) {
@@ -133,7 +145,7 @@ func (tx *Tx) planOne(op Operation) (step, error) {
 	}
 	switch op.Verb {
 	case List, Get, Linked, Related:
-		run, err := tx.planRead(op, t, authorize)
+		run, err := tx.planRead(op, t)
 		return step{op, true, run}, err
 	}
 	run, err := t.prepare(op)

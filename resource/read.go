@@ -9,20 +9,11 @@ import (
 )
 
 // planRead plans list, get, linked and related. All problems of the question are reported at once.
-func (tx *Tx) planRead(op Operation, t served, authorize bool) (func(tx *Tx) (Result, error), error) {
+func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), error) {
 	reference := t.description().Reference(op.Relationship) // nil for list and get
 	answered := t                                           // the type of the resources in the answer; nil if it may be any
 	if op.Verb == Related {
 		answered = tx.types[reference.Type]
-		if answered != nil && authorize {
-			verb := Get
-			if reference.Many {
-				verb = List
-			}
-			if err := allow(Operation{Verb: verb, Principal: op.Principal}, answered.description()); err != nil {
-				return nil, err
-			}
-		}
 	}
 	r := reading{op: op, reference: reference, query: Query{Window: op.Window, Count: op.Count, Order: op.Order, Now: tx.Now}}
 	if r.query.Window.Size == 0 {
