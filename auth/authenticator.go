@@ -64,6 +64,11 @@ type Lookups struct {
 	Token    TokenLookup
 	Password PasswordLookup // nil if nobody signs in by password
 
+	// Rehash keeps another hash of the same password, as long as the former is the one that is kept. It is asked when
+	// somebody has signed in whose hash is of a former or a foreign kind. What goes wrong with it is its own concern:
+	// the password was right.
+	Rehash func(ctx context.Context, who *Principal, former, renewed string)
+
 	// Generation is a number that rises with whatever may alter what Token answers, unless it is not known just now.
 	// While it is the same a token is not looked up again; for a minute at most. If nil, each token is looked up.
 	Generation func() (n uint64, known bool)
@@ -166,5 +171,14 @@ func (a *Authenticator) byPassword(ctx context.Context, c Credentials) (*Princip
 		return nil, ErrInvalid
 	}
 	a.verified.add(key, a.clock())
+	if a.lookups.Rehash == nil || isCurrent(hash) {
+		return principal, nil
+	}
+	renewed, err := newHash(c.Password)
+	if err != nil {
+		return nil, err
+	}
+	a.lookups.Rehash(ctx, principal, hash, renewed)
+	a.verified.add(a.verified.key(c.Username, renewed, c.Password), a.clock())
 	return principal, nil
 }

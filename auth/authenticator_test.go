@@ -223,3 +223,38 @@ func TestVerifiedIsBounded(t *testing.T) {
 		t.Error("different credentials have one key")
 	}
 }
+
+// TestForeignHashIsRenewed signs in with a foreign hash, whether or not the renewed one can be kept.
+func TestForeignHashIsRenewed(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		stored, renewals := foreign["PBKDF2 sha512"], 0
+		a := NewAuthenticator(Lookups{
+			Password: func(context.Context, string) (string, *Principal, error) {
+				return stored, &Principal{Name: "anna"}, nil
+			},
+			Rehash: func(_ context.Context, who *Principal, former, renewed string) {
+				renewals++
+				if who.Name != "anna" || former != stored || !isCurrent(renewed) {
+					t.Errorf("%s has %q renewed", who.Name, renewed)
+				}
+				if kept {
+					stored = renewed
+				}
+			},
+		}, func() time.Time { return time.Unix(0, 0) })
+		if _, err := a.Authenticate(t.Context(), basic("anna:wrong")); !errors.Is(err, ErrInvalid) || renewals != 0 {
+			t.Errorf("a wrong password: %v, %d renewals", err, renewals)
+		}
+		for range 3 {
+			if _, err := a.Authenticate(t.Context(), basic("anna:pässwörd")); err != nil {
+				t.Error(err)
+			}
+		}
+		if renewals != 1 || !a.verified.has(a.verified.key("anna", stored, "pässwörd"), time.Unix(0, 0)) {
+			t.Errorf("%d renewals, or the credentials are not remembered", renewals)
+		}
+		if _, err := a.Authenticate(t.Context(), basic("anna:wrong")); !errors.Is(err, ErrInvalid) {
+			t.Errorf("a wrong password afterwards: %v", err)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"runtime"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
@@ -14,15 +15,15 @@ const (
 	MaxPasswordBytes  = 1024
 )
 
-// argon2 are the parameters that OWASP recommends first where one processor hashes: 19 MiB, two passes, one
+// current are the parameters that OWASP recommends first where one processor hashes: 19 MiB, two passes, one
 // lane. A hash takes some 25 ms.
-var argon2 = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+var current = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
 // hashing admits one hash a processor: more at once would be no faster, and take 19 MiB each.
 var hashing = make(chan struct{}, runtime.GOMAXPROCS(0))
 
 // unknownAccount is the hash that a password is compared with where there is no account: a hash of random
-// bytes by the parameters of argon2, so that an unknown account takes as long as a wrong password.
+// bytes by the current parameters, so that an unknown account takes as long as a wrong password.
 const unknownAccount = "$argon2id$v=19$m=19456,t=2,p=1$ADjQCkFblBTtDSAUZSWaGg$zFjKvSKwg7MHnrCFVlkfgSe1DhsFG7ba7XaIPttI4m8"
 
 // HashPassword is the form in which a password is stored: argon2id in the PHC string format. It refuses a
@@ -34,17 +35,29 @@ func HashPassword(password string) (string, error) {
 	if len(password) > MaxPasswordBytes {
 		return "", fmt.Errorf("must have at most %d bytes", MaxPasswordBytes)
 	}
+	return newHash(password)
+}
+
+// newHash hashes a password that may be kept as it is.
+func newHash(password string) (string, error) {
 	hashing <- struct{}{}
 	defer func() { <-hashing }()
-	hash, err := argon2id.CreateHash(password, argon2)
+	hash, err := argon2id.CreateHash(password, current)
 	if err != nil {
 		return "", fmt.Errorf("auth: hash a password: %w", err)
 	}
 	return hash, nil
 }
 
-// VerifyPassword reports whether a hash is that of the password. An empty hash stands for an account that is
-// not there or has no password: the answer is no, after the same time. The error is about the hash.
+// isCurrent reports whether a hash is as [HashPassword] makes them today.
+func isCurrent(hash string) bool {
+	return strings.HasPrefix(hash, fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$", current.Memory, current.Iterations, current.Parallelism))
+}
+
+// VerifyPassword reports whether a hash, of one of the forms of [CheckHash], is that of the password. An empty hash
+// stands for an account that is not there or has no password: the answer is no, after the time that a hash of
+// [HashPassword]'s takes. A hash of another form takes another time until the password is hashed anew, at the
+// first sign-in, so that until then the time may tell that there is the account. The error is about the hash.
 func VerifyPassword(hash, password string) (bool, error) {
 	known := hash != ""
 	if !known {
@@ -53,9 +66,13 @@ func VerifyPassword(hash, password string) (bool, error) {
 	if len(password) > MaxPasswordBytes {
 		return false, nil
 	}
+	matches, err := parseHash(hash)
+	if err != nil {
+		return false, fmt.Errorf("auth: a stored password hash: %w", err)
+	}
 	hashing <- struct{}{}
 	defer func() { <-hashing }()
-	match, err := argon2id.ComparePasswordAndHash(password, hash)
+	match, err := matches(password)
 	if err != nil {
 		return false, fmt.Errorf("auth: a stored password hash: %w", err)
 	}

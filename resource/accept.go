@@ -19,11 +19,13 @@ const (
 )
 
 // accept checks a body against the schema and returns what applies it to a row. All its problems are reported
-// at once. What it returns cannot fail, so it may run while a row is held.
+// at once. Of attributes that fill the same member, as a password and its hash do, a body gives one. What it returns cannot fail, so it may run while a row is held.
 func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err error) {
 	var problems Errors
 	var steps []func(row *T)
-	for name, v := range body.Attributes {
+	blank, filled := new(T), map[any]string{} // by member
+	for _, name := range sorted(body.Attributes) {
+		v := body.Attributes[name]
 		a := s.Attribute(name)
 		switch {
 		case a == nil || a.AttributeDescription.Hidden:
@@ -33,6 +35,12 @@ func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err erro
 			problems = append(problems, Errorf(ReadOnly, "attribute %q cannot be written", name).At("attributes", name))
 			continue
 		}
+		member := a.member(blank)
+		if other, twice := filled[member]; twice {
+			problems = append(problems, Errorf(Invalid, "%s must not be given together with %s", name, other).At("attributes", name))
+			continue
+		}
+		filled[member] = name
 		parsed, err := a.accept(v)
 		if err != nil {
 			problems = append(problems, Errorf(Invalid, "%s %s", name, err).At("attributes", name))

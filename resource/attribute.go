@@ -66,6 +66,7 @@ type Attribute[T any] struct {
 	parse  func(v any) (any, error)                    // from a JSON-like value that is not null
 	assign func(row *T, parsed any)                    // what parse returned, nil for null
 	zero   func(parsed any) bool                       // would what parse returned stand for null?
+	member func(row *T) any                            // the pointer to what assign sets
 }
 
 // DefaultMaxLength is how many characters a text attribute may have unless it says otherwise. It keeps every
@@ -83,7 +84,7 @@ func Attr[T any, V Value](name string, member func(*T) *V, checks ...func(V) err
 		}
 		return v, nil
 	})
-	a.WriteOnly, a.Stored = false, true
+	a.AttributeDescription.WriteOnly, a.Stored = false, true
 	c := codecOf[V]()
 	a.null = func(row *T) bool { return c.null(*member(row)) }
 	a.value = func(row *T) any { return c.plain(*member(row)) }
@@ -116,6 +117,7 @@ func Input[T any, V, S Value](name string, member func(*T) *S, transform func(V)
 		}
 		return transform(parsed)
 	}
+	a.member = func(row *T) any { return member(row) }
 	kept := codecOf[S]()
 	a.zero = func(parsed any) bool { return kept.null(parsed.(S)) }
 	a.assign = func(row *T, parsed any) {
@@ -183,6 +185,9 @@ func (a Attribute[T]) Unique() Attribute[T] { a.AttributeDescription.Unique = tr
 
 // Hidden keeps the attribute out of answers and requests; it is stored, and conditions may use it.
 func (a Attribute[T]) Hidden() Attribute[T] { a.AttributeDescription.Hidden = true; return a }
+
+// WriteOnly keeps the attribute out of answers; requests may give it, and it is stored as they do.
+func (a Attribute[T]) WriteOnly() Attribute[T] { a.AttributeDescription.WriteOnly = true; return a }
 
 // Secret has the attribute sealed at rest and kept out of answers, events, logs and filters. Requests may
 // still give it.

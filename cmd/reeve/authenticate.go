@@ -74,7 +74,7 @@ func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth
 		return nil, time.Time{}, auth.ErrInvalid
 	}}
 	if c.Auth.Basic.Enabled {
-		lookups.Password = a.password
+		lookups.Password, lookups.Rehash = a.password, a.rehash
 	}
 	return auth.NewAuthenticator(lookups, time.Now)
 }
@@ -119,6 +119,34 @@ func (a *app) password(ctx context.Context, username string) (hash string, who *
 		return "", nil, err
 	}
 	return u.PasswordHash, principal(u, []auth.Permission{{Type: auth.Any, Verb: auth.Any}}), nil
+}
+
+// rehashPatience is how long a sign-in waits for the renewed hash to be written.
+const rehashPatience = time.Second
+
+// rehash keeps the renewed hash of a password, unless another one has been set meanwhile. A database that cannot be
+// written to just now keeps nobody from signing in: it is tried again at the next time.
+func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed string) {
+	ctx, cancel := context.WithTimeout(ctx, rehashPatience)
+	defer cancel()
+	err := a.database.Transact(ctx, func(ctx context.Context) error {
+		kept := false
+		_, err := a.users.Update(ctx, who.ID, func(u *user.User) error {
+			if kept = u.PasswordHash == former; kept {
+				u.PasswordHash = renewed
+			}
+			return nil
+		})
+		if err != nil || !kept {
+			return err
+		}
+		event := resource.NewEvent(resource.Cut(time.Now()), who, "rehash", resource.Identifier{Type: who.Type, ID: who.ID})
+		event.Changed = []string{"password_hash"}
+		return a.database.Record(ctx, event)
+	})
+	if err != nil {
+		a.log.WarnContext(ctx, "a password hash was not renewed", "user", who.ID, "error", err)
+	}
 }
 
 // principal is a user with permissions, which only an administrator has.

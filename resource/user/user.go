@@ -63,7 +63,9 @@ var Schema = resource.Schema[User]{
 			Doc("The address from which the account was registered."),
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
 		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Fixed().MaxLength(1024).Example("correct horse battery"),
-		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }).Nullable().Hidden(),
+		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }, auth.CheckHash).Nullable().Fixed().WriteOnly().MaxLength(512).
+			Doc("The hash of a password, brought from elsewhere instead of the password: argon2id, bcrypt, scrypt or PBKDF2 (PHC strings). It is made anew at the next sign-in.").
+			Example("$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"),
 	},
 	Filters: []resource.Filter{
 		{Name: "status", Doc: "Neither locked nor deactivated; locked; deactivated.", Values: map[string]resource.Condition{
