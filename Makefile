@@ -5,10 +5,10 @@ FUZZTIME ?= 10s
 USERS ?= 1000000
 TOOL = go tool -modfile=.ci/tools.mod
 
-.PHONY: help build run test long bench check race fuzz golden clean
+.PHONY: help build run test long bench conformance check race fuzz golden clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 build: ## build bin/reeve, without cgo
 	@go build -buildvcs=auto -ldflags "-s -w" -o bin/reeve ./cmd/reeve
@@ -31,6 +31,10 @@ long: ## run the walks over 100,000 users, chaos for 30 s and 50 kills
 bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)
 	@.ci/install
 	@go test -tags bench ./cmd/reeve -run TestBench -v -timeout 120m -users $(USERS)
+
+conformance: ## hold the program to every check of JSON:API, on both databases, and print the table
+	@.ci/install
+	@go test -C cmd/reeve -run 'TestConformance$$' -table
 
 check: ## gofmt, vet, staticcheck, the race detector, and the fuzz targets briefly
 	@files=$$(gofmt -l .); test -z "$$files" || { echo "not gofmt-ed: $$files"; exit 1; }
