@@ -99,6 +99,13 @@ func (e *Error) At(path ...string) *Error {
 	return &at
 }
 
+// Within is the error with its pointer from further out: from where the path begins.
+func (e *Error) Within(path ...string) *Error {
+	within := *e
+	within.Pointer = Pointer(path...) + e.Pointer
+	return &within
+}
+
 // About is the error with the query parameter that it is about.
 func (e *Error) About(parameter string) *Error {
 	about := *e

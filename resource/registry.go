@@ -17,6 +17,9 @@ type Registry struct {
 	types  atomic.Pointer[map[string]served] // by singular name
 }
 
+// Operations is the path segment at which several operations are taken at once. No type may have it.
+const Operations = "operations"
+
 // Register serves more types, all or none. It verifies the declarations and reports every finding at once. A
 // reference may name a type of the same call.
 func (r *Registry) Register(declarations ...Declaration) error {
@@ -31,6 +34,9 @@ func (r *Registry) Register(declarations ...Declaration) error {
 			continue
 		}
 		about := t.description()
+		if about.Path() == Operations {
+			found = append(found, fmt.Errorf("resource: type %q: the path %q is taken", about.Name, Operations))
+		}
 		for _, other := range types {
 			if about.Name == other.description().Name || about.Plural == other.description().Plural {
 				found = append(found, fmt.Errorf("resource: type %q is registered already", about.Name))

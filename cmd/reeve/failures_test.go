@@ -202,7 +202,11 @@ func failuresIn(t *testing.T, a answer) (failures []string) {
 			t.Errorf("an error without title, status or the request's id: %v", item)
 		}
 	}
-	if a.Header.Get("Content-Type") != "application/vnd.api+json" {
+	media := "application/vnd.api+json"
+	if strings.HasSuffix(a.Request.URL.Path, "/operations") {
+		media += `;ext="https://jsonapi.org/ext/atomic"`
+	}
+	if a.Header.Get("Content-Type") != media {
 		t.Errorf("Content-Type %q", a.Header.Get("Content-Type"))
 	}
 	return failures

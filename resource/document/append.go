@@ -61,6 +61,33 @@ func AppendResource(dst []byte, base string, r *resource.Result) ([]byte, error)
 	return append(appendLinks(dst, Links{Self: Path(base, r.Type, r.ID)}), '}'), nil
 }
 
+// AppendResults appends the document of the results of several operations: of each its resource and its meta, if it
+// has them.
+func AppendResults(dst []byte, base string, results []resource.Result) (_ []byte, err error) {
+	dst = append(dst, `{"`+resultsMember+`":[`...)
+	for i := range results {
+		r := &results[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, '{')
+		if r.Resources != nil {
+			form := newForm(base, r.Type)
+			dst = form.append(append(dst, `"data":`...), r.Resources, 0, false)
+		}
+		if r.Meta != nil {
+			if r.Resources != nil {
+				dst = append(dst, ',')
+			}
+			if dst, err = r.Meta.AppendMeta(append(dst, `"meta":`...)); err != nil {
+				return nil, err
+			}
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, "]}"...), nil
+}
+
 // AppendMeta appends a document that has meta alone.
 func AppendMeta(dst []byte, meta resource.Meta) ([]byte, error) {
 	if meta == nil {

@@ -25,13 +25,9 @@ func ReadResource(text []byte, about *resource.Description) (Resource, error) {
 		return r, err
 	}
 	var shape reader
-	object := shape.object(data, "data")
-	if object == nil {
-		return r, shape.problems
+	if object := shape.object(data, "data"); object != nil {
+		r = shape.resource(object, about)
 	}
-	r.Type = shape.text(object, "type", "data")
-	r.ID = shape.id(object)
-	r.Body = shape.body(object, about)
 	return r, shape.err()
 }
 
@@ -65,15 +61,7 @@ func ReadArguments(text []byte) (Resource, error) {
 		return r, nil
 	}
 	var shape reader
-	object := shape.object(data, "data")
-	if object == nil {
-		return r, shape.problems
-	}
-	if _, given := object["type"]; given {
-		r.Type = shape.text(object, "type", "data")
-	}
-	r.ID = shape.id(object)
-	r.Body = shape.body(object, nil)
+	r = shape.arguments(data)
 	return r, shape.err()
 }
 
@@ -107,7 +95,12 @@ func readData(text []byte) (any, error) {
 }
 
 // reader checks the shapes of a document's parts and notes all problems.
-type reader struct{ problems resource.Errors }
+type reader struct {
+	problems resource.Errors
+
+	locals locals // of a document with operations
+	index  int    // of the operation there
+}
 
 func (r *reader) err() error {
 	if len(r.problems) == 0 {
@@ -134,7 +127,7 @@ func (r *reader) object(v any, path ...string) map[string]any {
 func (r *reader) text(object map[string]any, name string, path ...string) string {
 	v, ok := object[name]
 	if !ok {
-		r.find(malformed("%s has no member %s", path[len(path)-1], name), path...)
+		r.find(malformed("there is no member %s", name), path...)
 		return ""
 	}
 	s, ok := v.(string)
@@ -142,6 +135,25 @@ func (r *reader) text(object map[string]any, name string, path ...string) string
 		r.find(malformed("%s must be a string", name), append(path, name)...)
 	}
 	return s
+}
+
+// resource is the resource object of a creation or an update.
+func (r *reader) resource(object map[string]any, about *resource.Description) Resource {
+	return Resource{Type: r.text(object, "type", "data"), ID: r.id(object), Body: r.body(object, about)}
+}
+
+// arguments is the resource object around the arguments of an action.
+func (r *reader) arguments(data any) Resource {
+	object := r.object(data, "data")
+	if object == nil {
+		return Resource{}
+	}
+	var a Resource
+	if _, given := object["type"]; given {
+		a.Type = r.text(object, "type", "data")
+	}
+	a.ID, a.Body = r.id(object), r.body(object, nil)
+	return a
 }
 
 // id is the member id of a resource object, nil if it has none.
@@ -230,16 +242,10 @@ func (r *reader) identifiers(items []any, path func(i int) []string) []resource.
 		}
 		before := len(r.problems)
 		target := resource.Identifier{Type: r.text(object, "type", at...)}
-		text := r.text(object, "id", at...)
-		if len(r.problems) > before {
-			continue
+		target.ID = r.identity(object, target.Type, at...)
+		if len(r.problems) == before {
+			targets = append(targets, target)
 		}
-		var err error
-		if target.ID, err = resource.ParseID(text); err != nil {
-			r.find(resource.Errorf(resource.NotFound, "there is no %s %q", target.Type, text), append(at, "id")...)
-			continue
-		}
-		targets = append(targets, target)
 	}
 	return targets
 }

@@ -9,7 +9,7 @@ import (
 func Failure(err error) http.Handler {
 	h := &handler{log: slog.Default(), challenges: []string{"Bearer"}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		media, _ := negotiate(r.Header.Values("Accept")) // a failure is told in any case
+		media, _ := negotiate(r.Header.Values("Accept"), "") // a failure is told in any case
 		id := RequestID(r)
 		h.write(w, media, id, h.fail(nil, r, id, answer{}, err))
 	})

@@ -69,7 +69,7 @@ const maxPooled = 1 << 20
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	begin, id := time.Now(), RequestID(r)
-	media, unacceptable := negotiate(r.Header.Values("Accept"))
+	media, unacceptable := negotiate(r.Header.Values("Accept"), extension(r))
 	buffer := buffers.Get().(*[]byte)
 
 	principal, a, err := h.serve((*buffer)[:0], w, r, id, unacceptable)
@@ -131,20 +131,18 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 		return principal, a, unacceptable
 	}
 	req, err := h.read(w, r, at, verb)
-	if err != nil && req.form == whole && req.operation.Body.Attributes != nil {
-		err = req.complete(err, h.engine.Validate, req.operationFor(principal, id))
-	}
+	ops := req.operationsFor(principal, id)
 	if err != nil {
-		return principal, a, err
+		return principal, a, req.complete(err, h.engine.Validate, ops)
 	}
-	results, err := h.engine.Do(r.Context(), req.operationFor(principal, id))
+	results, err := h.engine.Do(r.Context(), ops...)
 	if err != nil {
 		if resource.Is(err, resource.Internal) {
 			return principal, a, err
 		}
 		return principal, a, req.locate(err)
 	}
-	rendered, err := render(dst, h.base, req, &results[0])
+	rendered, err := render(dst, h.base, req, results)
 	if err != nil {
 		return principal, a, err
 	}

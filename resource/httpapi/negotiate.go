@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"mime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,21 +17,26 @@ const plainJSON = "application/json"
 // JSON:API 1.1, "Server Responsibilities"). It always returns one that an error can be shown in. The error is
 // NotAcceptable.
 //
-// JSON:API's own type is ignored where it has parameters other than profile, and if it always has, nothing else
-// is looked for. Of equal qualities the more specific range wins, then JSON:API's type.
-func negotiate(accept []string) (string, error) {
+// JSON:API's own type is ignored where it has parameters other than profile and the extension of the path, if it has
+// one, and if it always has, nothing else is looked for. Of equal qualities the more specific range wins, then
+// JSON:API's type, which names the extension whether it was asked for or not.
+func negotiate(accept []string, extension string) (string, error) {
+	own := document.MediaType
+	if extension != "" {
+		own += `;ext="` + extension + `"`
+	}
 	ranges := parseAccept(strings.Join(accept, ","))
 	if len(ranges) == 0 {
 		if strings.TrimSpace(strings.Join(accept, "")) == "" {
-			return document.MediaType, nil
+			return own, nil
 		}
-		return document.MediaType, notAcceptable()
+		return own, notAcceptable()
 	}
 	spoiled, clean := false, ranges[:0]
 	named := false
 	for _, r := range ranges {
 		if r.media == document.MediaType {
-			if !onlyProfile(r.parameters) {
+			if !understood(r.parameters, extension) {
 				spoiled = true
 				continue
 			}
@@ -39,16 +45,16 @@ func negotiate(accept []string) (string, error) {
 		clean = append(clean, r)
 	}
 	if spoiled && !named {
-		return document.MediaType, notAcceptable()
+		return own, notAcceptable()
 	}
 	jsonAPI, plain := quality(clean, document.MediaType), quality(clean, plainJSON)
 	switch {
 	case jsonAPI.q == 0 && plain.q == 0:
-		return document.MediaType, notAcceptable()
+		return own, notAcceptable()
 	case plain.q > jsonAPI.q, plain.q == jsonAPI.q && plain.specificity() > jsonAPI.specificity():
 		return plainJSON, nil
 	}
-	return document.MediaType, nil
+	return own, nil
 }
 
 func notAcceptable() error {
@@ -128,30 +134,44 @@ func splitList(header string) []string {
 	return append(elements, header[begin:])
 }
 
-// onlyProfile reports whether a JSON:API media type has no parameter that would have to be understood. Profiles
-// may be ignored; no extension is supported.
-func onlyProfile(parameters map[string]string) bool {
-	for name := range parameters {
-		if name != "profile" {
+// understood reports whether a JSON:API media type has no parameter that would have to be understood and is not.
+// Profiles may be ignored; the extension is that of the path, or none.
+func understood(parameters map[string]string, extension string) bool {
+	for name, value := range parameters {
+		switch {
+		case name == "profile":
+		case name == "ext" && extension != "" && applies(value, extension):
+		default:
 			return false
 		}
 	}
 	return true
 }
 
-// checkContentType checks the media type of a body. The error is UnsupportedMediaType.
-func checkContentType(header string) error {
+// applies reports whether the parameter ext, a list of URIs, names the extension and no other.
+func applies(ext, extension string) bool {
+	uris := strings.Fields(ext)
+	return len(uris) > 0 && !slices.ContainsFunc(uris, func(uri string) bool { return uri != extension })
+}
+
+// checkContentType checks the media type of a body. Where an extension is, it must be named. The error is
+// UnsupportedMediaType.
+func checkContentType(header, extension string) error {
 	media, parameters, err := mime.ParseMediaType(header)
 	charset, hasCharset := parameters["charset"]
+	_, extended := parameters["ext"]
 	switch {
 	case err != nil:
-	case media == document.MediaType && onlyProfile(parameters):
+	case media == document.MediaType && understood(parameters, extension) && extended == (extension != ""):
 		return nil
-	case media == plainJSON && (!hasCharset || strings.EqualFold(charset, "utf-8")):
+	case media == plainJSON && (!hasCharset || strings.EqualFold(charset, "utf-8")) && extension == "":
 		return nil
 	}
 	unsupported := resource.Errorf(resource.UnsupportedMediaType,
 		"a body must be %s without parameters, or %s in UTF-8", document.MediaType, plainJSON)
+	if extension != "" {
+		unsupported = resource.Errorf(resource.UnsupportedMediaType, `a body must be %s; ext="%s"`, document.MediaType, extension)
+	}
 	unsupported.Header = "Content-Type"
 	return unsupported
 }

@@ -21,6 +21,7 @@ const (
 	action                   // /users/{id}/lock, /alerts/pause-all
 	selection                // /sessions/finish?filter[user]=…: an action on all that meet a filter
 	relationship             // /groups/{id}/relationships/members
+	operations               // /operations: several at once
 )
 
 // place is what a path names.
@@ -65,6 +66,9 @@ func (h *handler) locate(r *http.Request) (place, error) {
 			return place{}, nowhere
 		}
 		vars[name] = text
+	}
+	if len(vars) == 1 && vars["type"] == resource.Operations {
+		return place{kind: operations}, nil
 	}
 	about := h.engine.Registry().Describe(vars["type"])
 	if about == nil {
@@ -147,6 +151,14 @@ func lookup(about *resource.Description, attribute, value string) *resource.Key 
 	return nil
 }
 
+// maxBody is how long a body may be, in bytes.
+func (p *place) maxBody() int64 {
+	if p.kind == operations {
+		return maxOperationsBody
+	}
+	return maxBody
+}
+
 // method is an HTTP method with the verb that it stands for.
 type method struct{ name, verb string }
 
@@ -160,6 +172,8 @@ func (p *place) methods() []method {
 			method{http.MethodDelete, resource.Delete})
 	case relationship:
 		return p.related()
+	case operations:
+		return []method{{http.MethodPost, ""}}
 	}
 	return []method{{http.MethodPost, p.action.Name}}
 }

@@ -17,9 +17,12 @@ type answer struct {
 	allow    string
 }
 
-// render turns the result of a request's operation into its answer. The body is appended to dst.
-func render(dst []byte, base string, req *request, result *resource.Result) (answer, error) {
-	a := answer{status: http.StatusOK}
+// render turns the results of a request's operations into its answer. The body is appended to dst.
+func render(dst []byte, base string, req *request, results []resource.Result) (answer, error) {
+	if req.kind == operations {
+		return renderOperations(dst, base, req.parts, results)
+	}
+	result, a := &results[0], answer{status: http.StatusOK}
 	var err error
 	switch {
 	case req.kind == relationship && result.Page != nil:

@@ -14,7 +14,7 @@ import (
 	"reeve/resource/document"
 )
 
-// maxBody is how long a body may be, in bytes.
+// maxBody is how long a body may be, in bytes, but that of several operations.
 const maxBody = 1 << 20
 
 // form is how a body carries what it carries.
@@ -32,6 +32,7 @@ type request struct {
 	query     query
 	form      form
 	operation resource.Operation
+	parts     []part // instead of one operation, several
 }
 
 // read turns a request into an operation. Its problems are reported together as far as they stand in the query;
@@ -39,9 +40,10 @@ type request struct {
 //
 // A GET or DELETE of a resource does not look at its body (RFC 9110, section 9.3.5, gives it no meaning).
 func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb string) (*request, error) {
-	req := &request{place: at, operation: resource.Operation{
-		Verb: verb, Type: at.about.Name, ID: at.id, Key: at.key,
-	}}
+	req := &request{place: at}
+	if at.kind != operations {
+		req.operation = resource.Operation{Verb: verb, Type: at.about.Name, ID: at.id, Key: at.key}
+	}
 	if at.reference != nil {
 		req.operation.Relationship = at.reference.Name
 	}
@@ -51,9 +53,9 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	var body []byte
 	var unread error
 	if req.takesBody() {
-		body, unread = readBody(w, r)
+		body, unread = readBody(w, r, at.maxBody())
 		if len(body) > 0 || unread != nil {
-			if err := checkContentType(r.Header.Get("Content-Type")); err != nil {
+			if err := checkContentType(r.Header.Get("Content-Type"), extension(r)); err != nil {
 				return req, err
 			}
 		}
@@ -63,6 +65,11 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	}
 	if unread != nil {
 		return req, unread
+	}
+	if at.kind == operations {
+		var err error
+		req.parts, err = h.readOperations(body)
+		return req, err
 	}
 	return req, req.readBody(body)
 }
@@ -79,13 +86,13 @@ func (r *request) takesBody() bool {
 const patience = 30 * time.Second
 
 // readBody reads a body into memory. The errors are PayloadTooLarge and, if it breaks off, MalformedDocument.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	deadline := http.NewResponseController(w)
 	_ = deadline.SetReadDeadline(time.Now().Add(patience)) // what has no deadlines is no connection
 	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return nil, resource.Errorf(resource.PayloadTooLarge, "a body has at most %d bytes", maxBody)
+		return nil, resource.Errorf(resource.PayloadTooLarge, "a body has at most %d bytes", most)
 	}
 	if err != nil {
 		return nil, resource.Errorf(resource.MalformedDocument, "the body could not be read to its end")
@@ -125,7 +132,7 @@ func (r *request) readBody(text []byte) error {
 	case r.kind == relationship:
 		targets, err := document.ReadLinkage(text, r.reference.Many)
 		r.form = whole
-		op.Body.Relationships = map[string][]resource.Identifier{r.reference.Name: targets}
+		op.Body = r.linkage(targets)
 		return err
 	case r.kind == action, r.kind == selection:
 		arguments, err := document.ReadArguments(text)
@@ -142,9 +149,18 @@ func (r *request) readBody(text []byte) error {
 		}
 		return r.named(arguments)
 	}
-	object, err := document.ReadResource(text, r.about)
+	return r.take(document.ReadResource(text, r.about))
+}
+
+// linkage is what a document gives a relationship.
+func (r *request) linkage(targets []resource.Identifier) resource.Body {
+	return resource.Body{Relationships: map[string][]resource.Identifier{r.reference.Name: targets}}
+}
+
+// take is about a resource object that has been read as far as it could be.
+func (r *request) take(object document.Resource, err error) error {
 	if object.Type != "" {
-		op.Body, r.form = object.Body, whole // as far as they could be read
+		r.operation.Body, r.form = object.Body, whole
 	}
 	var problems resource.Errors
 	if err != nil {
@@ -163,18 +179,21 @@ func (r *request) readBody(text []byte) error {
 
 // complete adds to the problems of a document what the engine finds in the part of it that could be read, so that
 // all come at once. A caller who may not do it at all hears of nothing else.
-func (r *request) complete(err error, validate func(...resource.Operation) error, op resource.Operation) error {
+func (r *request) complete(err error, validate func(...resource.Operation) error, ops []resource.Operation) error {
+	if r.kind != operations && (r.form != whole || r.operation.Body.Attributes == nil) {
+		return err
+	}
 	problems := resource.AllErrors(err)
-	more := validate(op)
+	more := validate(ops...)
 	switch {
 	case more == nil:
 		return problems
 	case resource.Is(more, resource.Forbidden):
-		return more
+		return r.locate(more)
 	}
 	for _, e := range resource.AllErrors(r.locate(more)) {
 		// What could not be read is not missing, and is not wrong once more.
-		if e.Code != resource.Required && !slices.ContainsFunc(problems, func(p *resource.Error) bool { return p.Pointer == e.Pointer }) {
+		if r.kind == operations || e.Code != resource.Required && !slices.ContainsFunc(problems, func(p *resource.Error) bool { return p.Pointer == e.Pointer }) {
 			problems = append(problems, e)
 		}
 	}
@@ -219,12 +238,19 @@ func (r *request) identify(object document.Resource) error {
 }
 
 // locate turns the pointers of the engine's errors, which are relative to the resource, into pointers to values
-// that the body has.
+// that the body has. What is not the fault of the request is nowhere.
 func (r *request) locate(err error) error {
 	var located resource.Errors
 	for _, failure := range resource.AllErrors(err) {
 		copied := *failure
-		copied.Pointer = r.pointer(failure)
+		switch {
+		case r.kind != operations:
+			copied.Pointer = r.pointer(failure)
+		case resource.Codes[failure.Code].Status < http.StatusInternalServerError:
+			of := &r.parts[failure.Operation]
+			copied.Pointer = of.pointer(failure)
+			copied = *copied.Within(document.OperationPath(of.index)...)
+		}
 		located = append(located, &copied)
 	}
 	return located
@@ -279,9 +305,17 @@ func existing(body resource.Body, pointer string) string {
 
 var unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
 
-// operationFor completes the operation with who asks, and in which request.
-func (r *request) operationFor(principal *auth.Principal, id string) resource.Operation {
-	op := r.operation
-	op.Principal, op.Request = principal, id
-	return op
+// operationsFor completes the operations with who asks, and in which request.
+func (r *request) operationsFor(principal *auth.Principal, id string) []resource.Operation {
+	ops := []resource.Operation{r.operation}
+	if r.kind == operations {
+		ops = ops[:0]
+		for i := range r.parts {
+			ops = append(ops, r.parts[i].operation)
+		}
+	}
+	for i := range ops {
+		ops[i].Principal, ops[i].Request = principal, id
+	}
+	return ops
 }
