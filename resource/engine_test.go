@@ -60,6 +60,7 @@ var shipSchema = resource.Schema[ship]{
 type journal struct{ events []*resource.Event }
 
 func (j *journal) Transact(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
+func (j *journal) Snapshot(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
 func (j *journal) Lock(context.Context, string) error                                 { return nil }
 func (j *journal) Record(_ context.Context, events ...*resource.Event) error {
 	j.events = append(j.events, events...)

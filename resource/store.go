@@ -83,6 +83,9 @@ type Transactor interface {
 	// Transact runs fn with a context that holds a transaction, and commits if fn returns nil. A context that
 	// already holds one joins it: then nothing is committed, and an error undoes the whole.
 	Transact(ctx context.Context, fn func(ctx context.Context) error) error
+	// Snapshot runs fn with a context whose reads all see one state of the database. If too many do so at once, it is
+	// Unavailable.
+	Snapshot(ctx context.Context, fn func(ctx context.Context) error) error
 	// Lock waits until no other transaction holds the named lock, and holds it to the end of the transaction.
 	Lock(ctx context.Context, name string) error
 	// Record writes events in the transaction.

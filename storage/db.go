@@ -51,6 +51,8 @@ type DB struct {
 	totals   totals
 	watch    *watch
 
+	snapshots chan struct{} // those that are kept just now
+
 	mu     sync.RWMutex
 	tables []*layout // in the order in which they were declared
 }
@@ -77,6 +79,7 @@ func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 	}
 	db := &DB{dialect: d, uri: uri, traits: d.Traits(), pools: pools, options: o, watch: newWatch()}
 	db.bindType = sqlx.BindType(db.traits.Name)
+	db.snapshots = make(chan struct{}, max(pools.Read.Stats().MaxOpenConnections-db.reserved(), 0))
 	err = db.Ping(ctx)
 	if err == nil {
 		bounded, cancel := db.bounded(ctx)
@@ -229,10 +232,13 @@ type querier interface {
 	sqlx.ExecerContext
 }
 
-// reader is where reads go: the transaction that the context holds, or the readers.
+// reader is where reads go: the transaction or the snapshot that the context holds, or the readers.
 func (db *DB) reader(ctx context.Context) querier {
 	if tx := db.joined(ctx); tx != nil {
 		return tx
+	}
+	if conn, ok := ctx.Value(ofSnapshot{db}).(*sqlx.Conn); ok {
+		return conn
 	}
 	return db.pools.Read
 }

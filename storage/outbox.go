@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"database/sql/driver"
 	"fmt"
 	"time"
 
@@ -119,9 +118,10 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 	elected := false
 	defer func() {
 		if elected || err != nil { // the lock must not stay with a connection that goes back into the pool
-			_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+			discard(conn)
+		} else {
+			_ = conn.Close() // it goes back into the pool
 		}
-		_ = conn.Close() // it is discarded, or fine
 	}()
 	if err := sqlx.GetContext(connecting, conn, &elected, o.traits.Elect, lockNumber("events")); err != nil || !elected {
 		return o.failed(err)

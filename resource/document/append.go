@@ -27,6 +27,15 @@ func AppendList(dst []byte, base string, r *resource.Result, links Links) []byte
 	})
 }
 
+// AppendLines appends the resources of a page as an export has them: one a line, without cursors.
+func AppendLines(dst []byte, base string, r *resource.Result) []byte {
+	form := newForm(base, r.Type)
+	for i := range r.Resources.Len() {
+		dst = append(form.append(dst, r.Resources, i, false), '\n')
+	}
+	return dst
+}
+
 // AppendLinkage appends the document of a to-many relationship: as a list, of identifiers.
 func AppendLinkage(dst []byte, r *resource.Result, links Links) []byte {
 	return appendPage(dst, r.Page, links, func(dst []byte) []byte {

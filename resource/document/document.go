@@ -14,6 +14,9 @@ import (
 // MediaType is the media type of JSON:API documents.
 const MediaType = jsonapi.MediaType
 
+// LinesType is the media type of exports and imports: one JSON text a line (NDJSON).
+const LinesType = "application/x-ndjson"
+
 // Path is the path of a resource below base, or of the whole singleton.
 func Path(base string, about *resource.Description, id ulid.ULID) string {
 	if about.Singleton {

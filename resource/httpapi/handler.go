@@ -76,7 +76,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		a = h.fail((*buffer)[:0], r, id, a, err)
 	}
-	h.write(w, media, id, a)
+	if a.stream != nil && a.stream.begun {
+		a.stream.end(a.body)
+	} else {
+		h.write(w, media, id, a)
+	}
 
 	if a.body != nil {
 		*buffer = a.body
@@ -127,6 +131,10 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 	if err != nil {
 		return principal, a, err
 	}
+	if verb == resource.List && exports(r) {
+		a.status, a.stream = http.StatusOK, newStream(w, id)
+		return principal, a, h.export(a.stream, r, at, principal)
+	}
 	if unacceptable != nil {
 		return principal, a, unacceptable
 	}
@@ -154,10 +162,7 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 
 // write sends the answer.
 func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
-	header := w.Header()
-	header.Add("Vary", "Accept") // besides what others vary by
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Request-Id", id)
+	header := header(w, id)
 	if a.location != "" {
 		header.Set("Location", a.location)
 	}
@@ -179,6 +184,15 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 	}
 	w.WriteHeader(a.status)
 	_, _ = w.Write(a.body) // a client that is gone hears of nothing any more
+}
+
+// header sets what every answer has.
+func header(w http.ResponseWriter, id string) http.Header {
+	header := w.Header()
+	header.Add("Vary", "Accept") // besides what others vary by
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Request-Id", id)
+	return header
 }
 
 // RequestID is the header X-Request-Id if that is 1 to 128 visible ASCII characters, else a new ULID.

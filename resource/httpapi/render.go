@@ -15,6 +15,7 @@ type answer struct {
 	location string
 	etag     string // of one resource
 	allow    string
+	stream   *stream // if it is written while it is worked out; body then is its failure
 }
 
 // render turns the results of a request's operations into its answer. The body is appended to dst.

@@ -124,6 +124,10 @@ func (e *estate) Transact(ctx context.Context, fn func(ctx context.Context) erro
 	return fn(ctx)
 }
 
+func (e *estate) Snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
+	return fn(ctx)
+}
+
 func (e *estate) Lock(context.Context, string) error { return nil }
 
 func (e *estate) Record(_ context.Context, events ...*resource.Event) error {

@@ -193,6 +193,7 @@ func toy(t *testing.T) (*resource.Registry, func(*http.Request) *http.Response) 
 type nowhere struct{}
 
 func (nowhere) Transact(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
+func (nowhere) Snapshot(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
 func (nowhere) Lock(context.Context, string) error                                 { return nil }
 func (nowhere) Record(context.Context, ...*resource.Event) error                   { return nil }
 

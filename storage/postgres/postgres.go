@@ -42,6 +42,7 @@ const (
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, Position: "strpos", ForUpdate: " FOR UPDATE", MaxParameters: 65535,
+		Snapshot:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		Analyze:   "ANALYZE",
 		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
 		Notify:    "NOTIFY " + channel,

@@ -49,6 +49,7 @@ func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr", Walked: "+", Explain: "EXPLAIN QUERY PLAN ",
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
+		Snapshot: "BEGIN",
 		State:    "PRAGMA data_version",
 		Triggers: "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
 	}

@@ -1,0 +1,38 @@
+package resource
+
+import (
+	"context"
+
+	"reeve/pagination"
+)
+
+// Export lists all that meets an operation's filters, in its order, page by page out of one state of the database.
+// Send gets each page, of up to [pagination.MaxSize] rows, before the next one is read, and need not keep it; an error
+// of send ends the export and is returned as it is. The operation's window and count are not asked.
+//
+// The errors are those of [Engine.Do], and Unavailable if too many exports run. What was sent before an error is
+// part of the list.
+func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result) error) error {
+	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock()), Principal: op.Principal, Request: op.Request}
+	op.Window, op.Count = pagination.First(pagination.MaxSize), pagination.CountNone
+	steps, err := tx.plan([]Operation{op}, true)
+	if err != nil {
+		return err
+	}
+	return e.database.Snapshot(ctx, func(ctx context.Context) error {
+		tx.Context = ctx
+		for {
+			page, err := steps[0].run(tx)
+			if err != nil {
+				return err
+			}
+			if err := send(page); err != nil || !page.Page.Next {
+				return err
+			}
+			op.Window = op.Window.Next(page.Resources.Place(op.Order, page.Resources.Len()-1))
+			if steps, err = tx.plan([]Operation{op}, true); err != nil {
+				return err
+			}
+		}
+	})
+}
