@@ -66,7 +66,7 @@ var fetching = []Check{
 	{"D6", Must, "Fetching Resources", "HEAD and conditions are those of HTTP", func(t *trial) {
 		path := t.create(t.Item).path()
 		get, head := t.get(path), t.send(http.MethodHead, path, nil)
-		t.holds(head.status == get.status && len(head.body) == 0, "%s", head)
+		t.holds(get.status == http.StatusOK && head.status == get.status && len(head.body) == 0, "%s", head)
 		for _, name := range []string{"Content-Type", "ETag", "Content-Length"} {
 			t.holds(head.header.Get(name) == get.header.Get(name) || head.header.Get(name) == "", "%s is %q, not %q", name, head.header.Get(name), get.header.Get(name))
 		}

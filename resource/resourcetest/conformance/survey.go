@@ -28,6 +28,9 @@ func (t *trial) successes() []*answer {
 		t.patch(made.path(), made.document(members{s.Nullable: "surveyed"})),
 		t.delete(t.create(s).path(), nil),
 	}
+	for _, a := range seen[1:3] {
+		t.must(a.status == http.StatusOK, "%s", a)
+	}
 	if s.Filter != "" {
 		seen = append(seen, t.get(with(s.Path, s.Filter, word())), t.get(with(s.Path, s.Filter, "a b", "fields["+s.Type+"]", s.Text)))
 	}
