@@ -31,36 +31,48 @@ func (e *Engine) Registry() *Registry { return e.registry }
 // themselves is reported for all of them, before the transaction begins; in it, the first that fails ends it. Who
 // may not do one of them hears of nothing else.
 func (e *Engine) Do(ctx context.Context, ops ...Operation) ([]Result, error) {
-	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
-	steps, err := tx.plan(ops, true)
+	prepared, err := e.Prepare(ops...)
 	if err != nil {
 		return nil, err
 	}
+	return prepared.Do(ctx)
+}
+
+// Prepared is operations that have been authorized and read.
+type Prepared struct {
+	tx    *Tx
+	steps []step
+}
+
+// Prepare is what Do does before the transaction begins: it authorizes operations and reads their bodies. That may be
+// slow, as hashing a password is, so it is for whoever has a transaction of his own to begin in between.
+func (e *Engine) Prepare(ops ...Operation) (Prepared, error) {
+	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
+	steps, err := tx.plan(ops, true)
+	return Prepared{tx, steps}, err
+}
+
+// Do carries the operations out, see [Engine.Do]. It is called once.
+func (p Prepared) Do(ctx context.Context) ([]Result, error) {
+	tx, steps := p.tx, p.steps
 	if len(steps) == 1 && steps[0].reads {
-		tx.Context, tx.Principal = ctx, ops[0].Principal
+		tx.Context, tx.Principal = ctx, steps[0].op.Principal
 		result, err := steps[0].run(tx)
 		return []Result{result}, err
 	}
 	var results []Result
-	err = e.database.Transact(ctx, func(ctx context.Context) error {
-		tx.Context, tx.events = ctx, nil
+	err := tx.engine.database.Transact(ctx, func(ctx context.Context) error {
+		tx.Context, tx.Now = ctx, Cut(tx.engine.clock())
 		var err error
 		if results, err = tx.run(steps); err != nil {
 			return err
 		}
-		return e.database.Record(ctx, tx.events...)
+		return tx.engine.database.Record(ctx, tx.events...)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return results, nil
-}
-
-// Validate authorizes operations and reads their bodies as Do does before the transaction begins, and does nothing.
-func (e *Engine) Validate(ops ...Operation) error {
-	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
-	_, err := tx.plan(ops, true)
-	return err
 }
 
 // Do carries out one operation and returns its resource as its Go type. T must be the type's own.

@@ -477,7 +477,7 @@ func TestSeveralOperations(t *testing.T) {
 	forbidden := launch("Leviathan")
 	forbidden.Principal = cook
 	fails([]string{"1 forbidden"}, launch(1), forbidden)
-	if err := f.engine.Validate(launch(1), forbidden); !resource.Is(err, resource.Forbidden) {
+	if _, err := f.engine.Prepare(launch(1), forbidden); !resource.Is(err, resource.Forbidden) {
 		t.Error(err)
 	}
 

@@ -16,6 +16,7 @@ const (
 	InvalidParameter     Code = "invalid_parameter"
 	UnknownParameter     Code = "unknown_parameter"
 	UnsupportedSort      Code = "unsupported_sort"
+	InvalidHeader        Code = "invalid_header"
 	Unauthenticated      Code = "unauthenticated"
 	Forbidden            Code = "forbidden"
 	ReadOnly             Code = "read_only"
@@ -29,12 +30,14 @@ const (
 	TypeMismatch         Code = "type_mismatch"
 	Referenced           Code = "referenced"
 	TooManyAffected      Code = "too_many_affected"
+	InProgress           Code = "in_progress"
 	PreconditionFailed   Code = "precondition_failed"
 	PayloadTooLarge      Code = "payload_too_large"
 	UnsupportedMediaType Code = "unsupported_media_type"
 	Invalid              Code = "invalid"
 	Required             Code = "required"
 	UnknownMember        Code = "unknown_member"
+	KeyReused            Code = "key_reused"
 	TooManyRequests      Code = "too_many_requests"
 	Internal             Code = "internal"
 	Unavailable          Code = "unavailable"
@@ -52,6 +55,7 @@ var Codes = map[Code]CodeDescription{
 	InvalidParameter:     {400, "A query parameter has a value that it does not take."},
 	UnknownParameter:     {400, "The operation has no such query parameter."},
 	UnsupportedSort:      {400, "The list cannot be sorted like this."},
+	InvalidHeader:        {400, "A header has a value that it does not take."},
 	Unauthenticated:      {401, "The request says not, or not credibly, who sends it."},
 	Forbidden:            {403, "The caller may not do this."},
 	ReadOnly:             {403, "This cannot be written."},
@@ -65,12 +69,14 @@ var Codes = map[Code]CodeDescription{
 	TypeMismatch:         {409, "The document names another type or id than the path."},
 	Referenced:           {409, "Other resources still refer to this one."},
 	TooManyAffected:      {409, "The action would change more resources than it may."},
+	InProgress:           {409, "The same request is still being carried out; try again."},
 	PreconditionFailed:   {412, "The resource is not the version that the request is about."},
 	PayloadTooLarge:      {413, "The body is too large."},
 	UnsupportedMediaType: {415, "The body has a media type that is not taken."},
 	Invalid:              {422, "A value breaks a rule."},
 	Required:             {422, "A required member is missing."},
 	UnknownMember:        {422, "The type has no such member."},
+	KeyReused:            {422, "The idempotency key stands for another request."},
 	TooManyRequests:      {429, "Too many requests; wait a while."},
 	Internal:             {500, "Something went wrong in the server."},
 	Unavailable:          {503, "The server cannot do this just now; try again."},

@@ -14,6 +14,7 @@ import (
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
+	"reeve/resource/idempotency"
 	"reeve/resource/me"
 	"reeve/resource/module"
 	"reeve/resource/session"
@@ -38,6 +39,8 @@ type app struct {
 	clients  *storage.Table[client.Client]
 	access   *storage.Table[oauth.AccessToken]
 	keys     *storage.Table[oauth.Key]
+	records  *storage.Table[idempotency.Record]
+	answers  *idempotency.Keeper
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -84,6 +87,7 @@ func (a *app) declare(db *storage.DB) error {
 	a.groups = table(d, group.Schema)
 	a.access = table(d, oauth.TokenSchema)
 	a.keys = table(d, oauth.KeySchema)
+	a.records = table(d, idempotency.Schema)
 	if d.err != nil {
 		return d.err
 	}
@@ -91,6 +95,7 @@ func (a *app) declare(db *storage.DB) error {
 	if a.database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		return err
 	}
+	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	modules := module.NewLoader(registry)

@@ -37,8 +37,8 @@ func (l *listenerConfiguration) handler(c *configuration, served mounts, logged 
 	if len(c.HTTP.CORSOrigins) > 0 {
 		handler = cors.New(cors.Options{
 			AllowedOrigins: c.HTTP.CORSOrigins, AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-			AllowedHeaders: []string{"Authorization", "Accept", "Content-Type", "X-Request-Id"},
-			ExposedHeaders: []string{"Location", "X-Request-Id", "Retry-After"},
+			AllowedHeaders: []string{"Authorization", "Accept", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"},
+			ExposedHeaders: []string{"ETag", "Idempotency-Replayed", "Location", "X-Request-Id", "Retry-After"},
 		}).Handler(handler)
 	}
 	if l.RequireTLS {

@@ -19,6 +19,7 @@ import (
 	"reeve/resource"
 	"reeve/resource/client"
 	"reeve/resource/httpapi"
+	"reeve/resource/idempotency"
 	"reeve/resource/openapi"
 	"reeve/resource/version"
 )
@@ -112,7 +113,8 @@ func stop(server *http.Server, grace time.Duration) error {
 func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
 	authenticator := a.authenticator(c, authorization)
 	api := httpapi.New(httpapi.Config{
-		Engine: a.engine, Authenticate: authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(), Log: a.log,
+		Engine: a.engine, Authenticate: authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
+		Answers: a.answers, Log: a.log,
 	})
 	info := openapi.Info{
 		Version: version.Current().Version, Base: strings.TrimSuffix(c.publicBase(), c.prefix()), Prefix: c.prefix(),
@@ -160,6 +162,11 @@ func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
 			a.log.Warn("removing expired tokens", "error", err)
 		} else if n > 0 {
 			a.log.Debug("removed expired tokens", "tokens", n)
+		}
+		if n, err := a.records.Prune(ctx, idempotency.Expired, time.Now()); err != nil && ctx.Err() == nil {
+			a.log.Warn("removing expired answers", "error", err)
+		} else if n > 0 {
+			a.log.Debug("removed expired answers", "answers", n)
 		}
 	}
 }

@@ -6,6 +6,8 @@
 package httpapi
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -20,6 +22,7 @@ import (
 	"reeve/auth"
 	"reeve/resource"
 	"reeve/resource/document"
+	"reeve/resource/idempotency"
 )
 
 // Base is the path below which everything is served.
@@ -31,9 +34,10 @@ type Config struct {
 	// Authenticate says who asks. A nil principal and Unauthenticated are answered with 401; other errors as
 	// what they are.
 	Authenticate func(r *http.Request) (*auth.Principal, error)
-	Challenges   []string     // the values of WWW-Authenticate in a 401 (RFC 9110, section 11.6.1); default Bearer
-	Prefix       string       // stands before Base in links: "" or "/estate". Requests come without it
-	Log          *slog.Logger // one line a request; default slog.Default()
+	Challenges   []string            // the values of WWW-Authenticate in a 401 (RFC 9110, section 11.6.1); default Bearer
+	Prefix       string              // stands before Base in links: "" or "/estate". Requests come without it
+	Answers      *idempotency.Keeper // of every POST with an Idempotency-Key; nil: none is kept
+	Log          *slog.Logger        // one line a request; default slog.Default()
 }
 
 // New serves the JSON:API below [Base]. Every failure there is an error document, that of an unknown path too.
@@ -41,7 +45,7 @@ type Config struct {
 func New(c Config) http.Handler {
 	h := &handler{
 		engine: c.Engine, authenticate: c.Authenticate, challenges: c.Challenges,
-		base: c.Prefix + Base, log: c.Log, routes: routes(),
+		base: c.Prefix + Base, answers: c.Answers, log: c.Log, routes: routes(),
 	}
 	if h.challenges == nil {
 		h.challenges = []string{"Bearer"}
@@ -57,6 +61,7 @@ type handler struct {
 	authenticate func(r *http.Request) (*auth.Principal, error)
 	challenges   []string
 	base         string
+	answers      *idempotency.Keeper
 	log          *slog.Logger
 	routes       *mux.Router
 }
@@ -72,7 +77,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	media, unacceptable := negotiate(r.Header.Values("Accept"), extension(r))
 	buffer := buffers.Get().(*[]byte)
 
-	principal, a, err := h.serve((*buffer)[:0], w, r, id, unacceptable)
+	principal, a, err := h.serve((*buffer)[:0], w, r, id, media, unacceptable)
 	if err != nil {
 		a = h.fail((*buffer)[:0], r, id, a, err)
 	}
@@ -100,7 +105,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve works out the answer. A panic on the way becomes an error. With an error, the answer tells what is known
 // of its headers.
-func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id string, unacceptable error) (
+func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, media string, unacceptable error) (
 	principal *auth.Principal, a answer, err error,
 ) {
 	defer func() {
@@ -139,18 +144,20 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id s
 		return principal, a, unacceptable
 	}
 	req, err := h.read(w, r, at, verb)
-	ops := req.operationsFor(principal, id)
-	if err != nil {
-		return principal, a, req.complete(err, h.engine.Validate, ops)
+	prepared, unprepared := h.engine.Prepare(req.operationsFor(principal, id)...)
+	switch {
+	case err != nil:
+		return principal, a, req.complete(err, unprepared)
+	case unprepared != nil:
+		return principal, a, req.locate(unprepared)
 	}
-	results, err := h.engine.Do(r.Context(), ops...)
-	if err != nil {
-		if resource.Is(err, resource.Internal) {
-			return principal, a, err
+	rendered, err := h.once(r.Context(), principal, req.repeat, media, func(ctx context.Context) (answer, error) {
+		results, err := prepared.Do(ctx)
+		if err != nil {
+			return answer{}, req.locate(err)
 		}
-		return principal, a, req.locate(err)
-	}
-	rendered, err := render(dst, h.base, req, results)
+		return render(dst, h.base, req, results)
+	})
 	if err != nil {
 		return principal, a, err
 	}
@@ -169,17 +176,20 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 	if a.etag != "" {
 		header.Set("ETag", a.etag)
 	}
-	switch a.status {
-	case http.StatusUnauthorized:
+	if a.replay {
+		header.Set("Idempotency-Replayed", "true")
+	}
+	if a.status == http.StatusUnauthorized {
 		header["Www-Authenticate"] = h.challenges
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+	}
+	if a.again {
 		header.Set("Retry-After", "1")
 	}
 	if a.allow != "" && (a.status == http.StatusMethodNotAllowed || a.status == http.StatusNoContent) {
 		header.Set("Allow", a.allow)
 	}
 	if len(a.body) > 0 {
-		header.Set("Content-Type", media)
+		header.Set("Content-Type", cmp.Or(a.media, media))
 		header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	w.WriteHeader(a.status)
@@ -225,6 +235,7 @@ func (h *handler) fail(dst []byte, r *http.Request, id string, a answer, err err
 		failures = resource.Errors{{Code: resource.Internal}}
 	}
 	a.status = failures.Status()
+	a.again = resource.Is(failures, resource.InProgress, resource.TooManyRequests, resource.Unavailable)
 	a.body = document.AppendErrors(dst, id, failures[:min(len(failures), maxErrors)])
 	return a
 }

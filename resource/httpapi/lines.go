@@ -72,7 +72,7 @@ func (h *handler) export(s *stream, r *http.Request, at place, principal *auth.P
 	}
 	op := req.operationsFor(principal, s.id)[0]
 	if r.Method == http.MethodHead {
-		if err := h.engine.Validate(op); err != nil {
+		if _, err := h.engine.Prepare(op); err != nil {
 			return err
 		}
 		return s.send(nil)

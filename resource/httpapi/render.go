@@ -16,6 +16,9 @@ type answer struct {
 	etag     string // of one resource
 	allow    string
 	stream   *stream // if it is written while it is worked out; body then is its failure
+	media    string  // of the body; empty for what was negotiated
+	replay   bool    // it was given before
+	again    bool    // the request may be sent again after a while
 }
 
 // render turns the results of a request's operations into its answer. The body is appended to dst.

@@ -12,6 +12,7 @@ import (
 	"reeve/auth"
 	"reeve/resource"
 	"reeve/resource/document"
+	"reeve/resource/idempotency"
 )
 
 // maxBody is how long a body may be, in bytes, but that of several operations.
@@ -32,15 +33,16 @@ type request struct {
 	query     query
 	form      form
 	operation resource.Operation
-	parts     []part // instead of one operation, several
+	parts     []part              // instead of one operation, several
+	repeat    idempotency.Request // the request as one that may be repeated; it has no key if it may not
 }
 
 // read turns a request into an operation. Its problems are reported together as far as they stand in the query;
 // then those of the body.
 //
 // A GET or DELETE of a resource does not look at its body (RFC 9110, section 9.3.5, gives it no meaning).
-func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb string) (*request, error) {
-	req := &request{place: at}
+func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb string) (req *request, err error) {
+	req = &request{place: at}
 	if at.kind != operations {
 		req.operation = resource.Operation{Verb: verb, Type: at.about.Name, ID: at.id, Key: at.key}
 	}
@@ -49,6 +51,9 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	}
 	if req.takesBody() || verb == resource.Delete {
 		req.operation.IfMatch = tags(r.Header.Values("If-Match"))
+	}
+	if req.repeat.Key, err = idempotencyKey(r); err != nil {
+		return req, err
 	}
 	var body []byte
 	var unread error
@@ -66,8 +71,10 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	if unread != nil {
 		return req, unread
 	}
+	if req.repeat.Key != "" {
+		req.repeat.Fingerprint = fingerprint(r, body)
+	}
 	if at.kind == operations {
-		var err error
 		req.parts, err = h.readOperations(body)
 		return req, err
 	}
@@ -177,14 +184,13 @@ func (r *request) take(object document.Resource, err error) error {
 	return problems
 }
 
-// complete adds to the problems of a document what the engine finds in the part of it that could be read, so that
+// complete adds to the problems of a document what the engine found in the part of it that could be read, so that
 // all come at once. A caller who may not do it at all hears of nothing else.
-func (r *request) complete(err error, validate func(...resource.Operation) error, ops []resource.Operation) error {
+func (r *request) complete(err, more error) error {
 	if r.kind != operations && (r.form != whole || r.operation.Body.Attributes == nil) {
 		return err
 	}
 	problems := resource.AllErrors(err)
-	more := validate(ops...)
 	switch {
 	case more == nil:
 		return problems
@@ -238,8 +244,11 @@ func (r *request) identify(object document.Resource) error {
 }
 
 // locate turns the pointers of the engine's errors, which are relative to the resource, into pointers to values
-// that the body has. What is not the fault of the request is nowhere.
+// that the body has. What is not the fault of the request is nowhere; what is internal is left as it is, for the log.
 func (r *request) locate(err error) error {
+	if resource.Is(err, resource.Internal) {
+		return err
+	}
 	var located resource.Errors
 	for _, failure := range resource.AllErrors(err) {
 		copied := *failure

@@ -60,7 +60,7 @@ type Operation struct {
 type Parameter struct {
 	Ref         string  `json:"$ref,omitempty"`
 	Name        string  `json:"name,omitempty"`
-	In          string  `json:"in,omitempty"` // path or query
+	In          string  `json:"in,omitempty"` // path, query or header
 	Description string  `json:"description,omitempty"`
 	Required    bool    `json:"required,omitempty"`
 	Style       string  `json:"style,omitempty"`

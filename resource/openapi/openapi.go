@@ -113,6 +113,10 @@ func (b *builder) describeErrors() {
 		switch status {
 		case http.StatusUnauthorized:
 			response.Headers = map[string]Header{"WWW-Authenticate": header("The ways to prove who asks.", text(""))}
+		case http.StatusConflict:
+			response.Headers = map[string]Header{"Retry-After": {
+				Description: "When to try again, in seconds, if the code is `" + string(resource.InProgress) + "`.", Schema: integer(0),
+			}}
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 			response.Headers = map[string]Header{"Retry-After": header("When to try again, in seconds.", integer(0))}
 		}

@@ -10,6 +10,7 @@ import (
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/httpapi"
+	"reeve/resource/idempotency"
 )
 
 // call is one operation: what it asks for, and the answer to it.
@@ -39,8 +40,14 @@ func (b *builder) add(d *resource.Description, c call) {
 		Parameters: c.parameters, Responses: map[string]*Response{},
 	}
 	success := answer(http.StatusText(c.status), c.answer)
+	if c.method == http.MethodPost {
+		op.Parameters = slices.Concat(op.Parameters, []*Parameter{parameter("idempotency_key")})
+		success.Headers = map[string]Header{"Idempotency-Replayed": {
+			Description: "The answer was given before, to the first request with this Idempotency-Key.", Schema: constant("true"),
+		}}
+	}
 	if c.status == http.StatusCreated {
-		success.Headers = map[string]Header{"Location": header("The path of the new resource.", text(""))}
+		success.Headers["Location"] = header("The path of the new resource.", text(""))
 	}
 	op.Responses[strconv.Itoa(c.status)] = success
 	statuses := failures
@@ -228,6 +235,11 @@ func (b *builder) describeParameters() {
 		"page.before": inQuery("page[before]", "Show only resources before this id, which need not exist.", id()),
 		"count": inQuery("count", "Whether to show the resources and their exact total, the resources alone, or the "+
 			"total alone.", count),
+		"idempotency_key": {
+			Name: idempotency.Header, In: "header", Schema: matching(text(""), "^[!-~]{1,"+strconv.Itoa(idempotency.MaxKey)+"}$"),
+			Description: "A random name for this request. Repeated with the same key and the same body within a day, it is not " +
+				"carried out again: its first answer of success is given again.",
+		},
 	}
 }
 

@@ -140,8 +140,9 @@ const vendor = "application/vnd.api+json"
 type call struct {
 	path        string
 	query       url.Values
-	body        any    // as JSON, unless it is nil or a string
-	contentType string // of the body
+	header      http.Header // besides those that follow
+	body        any         // as JSON, unless it is nil or a string
+	contentType string      // of the body
 	accept      string
 	credentials string // instead of those that Do adds
 }
@@ -166,8 +167,13 @@ func (c *checker) check(op *operation) {
 		want(status, "in "+mediaType, func(right *call) { right.accept, right.contentType = mediaType, mediaType })
 	}
 	for _, p := range op.Parameters {
+		name := p.Value.Name
 		for _, value := range values(p.Value) {
-			want(status, "with "+p.Value.Name+"="+value, func(right *call) { right.query.Set(p.Value.Name, value) })
+			want(status, "with "+name+"="+value, func(right *call) { right.query.Set(name, value) })
+		}
+		if p.Value.In == openapi3.ParameterInHeader {
+			want(status, "with "+name, func(right *call) { right.header.Set(name, fmt.Sprint("call-", c.calls)) })
+			want(http.StatusBadRequest, "with an empty "+name, func(right *call) { right.header.Set(name, "") })
 		}
 	}
 	want(http.StatusUnauthorized, "with a wrong token", func(right *call) { right.credentials = "Bearer wrong" })
@@ -222,7 +228,7 @@ func (c *checker) right(op *operation) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	right := &call{path: path, query: url.Values{}, accept: vendor, contentType: vendor}
+	right := &call{path: path, query: url.Values{}, header: http.Header{}, accept: vendor, contentType: vendor}
 	if op.method != http.MethodGet { // an action on all that meet the filters: together, few or none meet them
 		for _, p := range op.Parameters {
 			if v := values(p.Value); len(v) > 0 {
@@ -315,6 +321,7 @@ func (c *checker) do(op *operation, with *call, status int) ([]byte, error) {
 	r := httptest.NewRequest(op.method, with.path, body)
 	r.URL.RawQuery = with.query.Encode()
 	r.RequestURI = "" // so that a client takes the request too
+	maps.Copy(r.Header, with.header)
 	r.Header.Set("Accept", with.accept)
 	if body != nil {
 		r.Header.Set("Content-Type", with.contentType)
