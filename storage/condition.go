@@ -2,7 +2,6 @@ package storage
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,7 @@ type builder struct {
 	depth    int    // of nested relations
 	now      time.Time
 	literals bool
-	walked   []string // columns whose indexes are not to be used
+	walked   func(column string, op resource.Op) bool // that no index is to find; nil for none
 }
 
 // literal is a builder for definitions.
@@ -70,8 +69,8 @@ func (b *builder) bindRaw(v any) {
 func (b *builder) name(column string) { b.write(b.prefix, quote(column)) }
 
 // searched appends a column whose index may find the value that follows, or is kept from doing so.
-func (b *builder) searched(column string) {
-	if slices.Contains(b.walked, column) {
+func (b *builder) searched(column string, op resource.Op) {
+	if b.walked != nil && b.walked(column, op) {
 		b.write(b.layout.db.traits.Walked)
 	}
 	b.name(column)
@@ -220,17 +219,17 @@ func (b *builder) compare(c resource.Compare, not bool) {
 			b.fail("the prefix of %q is no text", c.Attribute)
 			return
 		}
-		b.searched(column.name)
+		b.searched(column.name, resource.AtLeast)
 		b.write(" >= ")
 		b.bind(text)
 		if end, ok := afterPrefix(text); ok {
 			b.write(" AND ")
-			b.searched(column.name)
+			b.searched(column.name, resource.Less)
 			b.write(" < ")
 			b.bind(end)
 		}
 	default:
-		b.searched(column.name)
+		b.searched(column.name, c.Op)
 		b.write(signs[c.Op])
 		b.operand(c.Operand)
 	}

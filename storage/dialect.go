@@ -55,6 +55,8 @@ type Traits struct {
 	TryLock           string // tries to, without waiting; answers whether it did
 	InlineForeignKeys bool   // a foreign key can only be declared with its column, but before its target
 	Walked            string // before a column, keeps its index from being used; empty if the planner weighs that well
+	IndexedBy         string // before the name of an index, has it be used; empty if the planner weighs that well
+	NullsLast         bool   // nulls come after all values unless ORDER BY and the index say otherwise
 	MaxParameters     int    // of one statement
 	Explain           string // before a SELECT, asks how it would be answered; the last column says so
 	Triggers          string // counts the triggers on the table of its parameter that are there and fire

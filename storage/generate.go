@@ -70,7 +70,17 @@ func (l *layout) createIndex(i *index) string {
 	if i.unique {
 		text += "UNIQUE "
 	}
-	text += "INDEX " + quote(i.name) + " ON " + quote(l.table) + " (" + quoted(i.columns) + ")"
+	text += "INDEX " + quote(i.name) + " ON " + quote(l.table) + " ("
+	for n, column := range i.columns {
+		if n > 0 {
+			text += ", "
+		}
+		text += quote(column)
+		if i.directions != nil {
+			text += i.directions[n]
+		}
+	}
+	text += ")"
 	if i.where != "" {
 		text += " WHERE " + i.where
 	}

@@ -65,6 +65,8 @@ type index struct {
 	unique  bool
 	columns []string
 	where   string
+
+	directions []string // what follows each column, as " DESC"; nil if nothing does
 }
 
 // shape makes the layout of a schema and verifies that it can be stored.
@@ -140,6 +142,12 @@ func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 	for _, members := range uniques {
 		if err := l.unique(members...); err != nil {
 			return nil, err
+		}
+	}
+	for _, sort := range s.Sorts {
+		if keys := l.keys(resource.ParseOrder(sort)); l.serving(keys) == nil {
+			i := l.sorting(keys)
+			l.addIndex(i, strings.Join(i.columns[:len(keys)-1], "_"))
 		}
 	}
 	return l, l.index(filters)
@@ -232,10 +240,15 @@ func (l *layout) unique(members ...string) error {
 }
 
 func (l *layout) addIndex(i index, parts ...string) {
-	sum := sha256.Sum256(fmt.Append(nil, i.unique, i.columns, i.where))
+	definition := fmt.Append(nil, i.unique, i.columns, i.where)
+	if i.directions != nil {
+		definition = fmt.Append(definition, i.directions)
+	}
+	sum := sha256.Sum256(definition)
 	i.name = identifier(l.table, parts...) + "_" + hex.EncodeToString(sum[:4])
 	if !slices.ContainsFunc(l.indexes, func(other index) bool {
-		return other.name == i.name || !i.unique && slices.Equal(other.columns, i.columns) && other.where == i.where
+		return other.name == i.name || !i.unique && slices.Equal(other.columns, i.columns) && other.where == i.where &&
+			slices.Equal(other.directions, i.directions)
 	}) {
 		l.indexes = append(l.indexes, i)
 	}
@@ -263,9 +276,13 @@ func (l *layout) index(filters []resource.Filter) error {
 		}
 		ranged := (open || column.kind == resource.Time) && compare.Op != resource.Null && compare.Op != resource.Contains
 		if column.kind != resource.Bool && (compare.Op == resource.Eq || ranged) {
-			single := func(i index) bool { return i.unique && len(i.columns) == 1 && i.columns[0] == column.name }
-			if !slices.ContainsFunc(l.indexes, single) {
-				l.addIndex(index{columns: []string{column.name, "id"}}, column.name)
+			wanted := index{columns: []string{column.name, "id"}}
+			serves := func(i index) bool {
+				single := i.unique && slices.Equal(i.columns, wanted.columns[:1])
+				return single || i.where == "" && slices.Equal(i.columns, wanted.columns)
+			}
+			if !slices.ContainsFunc(l.indexes, serves) {
+				l.addIndex(wanted, column.name)
 			}
 			if column.created {
 				l.addIndex(index{columns: []string{"id"}, where: l.astray(column)}, column.name, "astray")
@@ -342,14 +359,6 @@ func common(c resource.Condition) bool {
 
 // quote is an identifier in SQL. Names of members hold no quotes; words of filters may.
 func quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
-
-func quoted(names []string) string {
-	list := make([]string, len(names))
-	for i, name := range names {
-		list[i] = quote(name)
-	}
-	return strings.Join(list, ", ")
-}
 
 // plainText is a list or JSON as it is stored; other plain values are themselves. What it answers can be
 // compared, and does not change when its row does.

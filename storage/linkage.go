@@ -21,6 +21,8 @@ var _ resource.Linkage = (*Linkage)(nil)
 
 func newLinkage(db *DB, l *layout, k *link) *Linkage { return &Linkage{db, l, k, quote(k.table)} }
 
+var byTarget = []key{{column: "to_id"}}
+
 // List answers a page of the linked ids, ascending.
 func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (resource.Page[ulid.ULID], error) {
 	where := func(b *builder) {
@@ -32,7 +34,7 @@ func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (r
 	defer cancel()
 	return fetch(ctx, k.layout, &listing{
 		window: q.Window, count: q.Count,
-		key: "to_id", columns: []string{"to_id"}, table: k.table,
+		keys: byTarget, distinct: 1, columns: []string{"to_id"}, table: k.table,
 		where: where,
 		total: total{write: func(b *builder) { b.count(k.table, where) }},
 	}, &reader[ulid.ULID]{layout: k.layout, id: func(id *ulid.ULID) *ulid.ULID { return id }})

@@ -19,15 +19,17 @@ type listing struct {
 	window pagination.Window
 	count  pagination.Count
 
-	key     string   // the column that orders the rows
-	columns []string // of the rows, the key first
-	table   string   // quoted
-	where   func(b *builder)
-	total   total
-	now     time.Time
+	keys     []key    // the columns that order the rows, the id being the last
+	distinct int      // so many keys tell all rows apart
+	index    string   // what has the rows in that order, if it has to be named; quoted
+	columns  []string // of the rows, the id first
+	table    string   // quoted
+	where    func(b *builder)
+	total    total
+	now      time.Time
 
 	spans  []span // of the condition
-	narrow bool   // one of them holds few rows
+	narrow *span  // the one of them that holds few rows, if any
 	costly bool   // the condition has to look at whole texts, row by row
 }
 
@@ -46,7 +48,7 @@ func (p *listing) beside() (prev, next bool) { return p.window.After != nil, p.w
 
 // write writes the statement: what is read beside the rows stands before their columns.
 func (p *listing) write(b *builder, f form) {
-	if p.narrow {
+	if p.narrow != nil {
 		p.take(b)
 	}
 	b.write("SELECT ")
@@ -67,30 +69,47 @@ func (p *listing) write(b *builder, f form) {
 	}
 	prev, next := p.beside()
 	if prev {
-		p.neighbour(b, " <= ", p.window.After.ID, true)
+		p.neighbour(b, p.window.After, true, true)
 		b.write(", ")
 	}
 	if next {
-		if after := p.window.After; after != nil && after.ID.Compare(p.window.Before.ID) >= 0 {
-			p.neighbour(b, " > ", after.ID, false) // the bounds cross: the page is empty, and stands at the first
+		if p.crossed() {
+			p.neighbour(b, p.window.After, false, false) // the page is empty, and stands at the first bound
 		} else {
-			p.neighbour(b, " >= ", p.window.Before.ID, false)
+			p.neighbour(b, p.window.Before, false, true)
 		}
 		b.write(", ")
 	}
-	if !f.always {
+	var array [8]interval
+	intervals := p.intervals(array[:0])
+	if len(intervals) == 1 && !f.always {
 		p.names(b, alias)
-		p.rows(b)
+		p.part(b, &intervals[0])
+		p.sorted(b, alias, intervals[0].depth)
 		return
 	}
 	p.names(b, "page")
-	b.write(" FROM (SELECT 1) AS one LEFT JOIN (SELECT ")
-	p.names(b, alias)
-	p.rows(b)
-	b.write(") AS page ON TRUE ORDER BY page.", p.key)
-	if p.window.Backward {
-		b.write(" DESC")
+	b.write(" FROM ")
+	if f.always {
+		b.write("(SELECT 1) AS one LEFT JOIN ")
 	}
+	b.write("(")
+	for i := range intervals {
+		if i > 0 {
+			b.write(" UNION ALL ")
+		}
+		b.write("SELECT ")
+		p.names(b, alias)
+		p.part(b, &intervals[i])
+	}
+	if f.always { // the union is no part of the statement around it then
+		p.sorted(b, "", 0)
+	}
+	b.write(") AS page")
+	if f.always {
+		b.write(" ON TRUE")
+	}
+	p.sorted(b, "page", 0)
 }
 
 func (p *listing) names(b *builder, prefix string) {
@@ -102,43 +121,39 @@ func (p *listing) names(b *builder, prefix string) {
 	}
 }
 
-func (p *listing) rows(b *builder) {
-	p.from(b)
-	if after := p.window.After; after != nil {
-		b.write(" AND ")
-		b.name(p.key)
-		b.write(" > ")
-		b.bind(after.ID)
-	}
-	if before := p.window.Before; before != nil {
-		b.write(" AND ")
-		b.name(p.key)
-		b.write(" < ")
-		b.bind(before.ID)
-	}
-	p.order(b, p.window.Backward)
+// part appends where the rows of an interval come from.
+func (p *listing) part(b *builder, i *interval) {
+	p.from(b, i)
+	p.within(b, i)
+}
+
+// sorted appends the order of a page from a key on, and its limit.
+func (p *listing) sorted(b *builder, prefix string, depth int) {
+	p.order(b, prefix, depth, p.window.Backward)
 	// The limit is no parameter, since PostgreSQL would plan for a tenth of the table.
 	b.write(" LIMIT ", strconv.Itoa(p.window.Size+1))
 }
 
-// neighbour appends whether there are rows on one side of a bound. It asks for the nearest one, since the order
-// leads the planner to the index of the key.
-func (p *listing) neighbour(b *builder, sign string, bound ulid.ULID, descending bool) {
-	b.write("(SELECT 1")
-	p.from(b)
-	b.write(" AND ")
-	b.name(p.key)
-	b.write(sign)
-	b.bind(bound)
-	p.order(b, descending)
-	b.write(" LIMIT 1) IS NOT NULL")
-}
-
-func (p *listing) order(b *builder, descending bool) {
-	b.write(" ORDER BY ")
-	b.name(p.key)
-	if descending {
-		b.write(" DESC")
+// neighbour appends whether there are rows on one side of a place; inclusive of the row there, if that is asked
+// for. It asks for the nearest ones, since the order leads the planner to the index of the keys.
+func (p *listing) neighbour(b *builder, place *pagination.Cursor, backward, inclusive bool) {
+	var array [8]interval
+	intervals := p.beyond(array[:0], place, 0, backward, inclusive)
+	if len(intervals) > 1 {
+		b.write("(")
+	}
+	for n := range intervals {
+		i := &intervals[n]
+		if n > 0 {
+			b.write(" OR ")
+		}
+		b.write("(SELECT 1")
+		p.part(b, i)
+		p.order(b, alias, i.depth, backward)
+		b.write(" LIMIT 1) IS NOT NULL")
+	}
+	if len(intervals) > 1 {
+		b.write(")")
 	}
 }
 

@@ -128,16 +128,45 @@ func (t *Table[T]) Linkage(name string) *Linkage {
 func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T], error) {
 	ctx, cancel := t.db.bounded(ctx)
 	defer cancel()
-	return fetch(ctx, t.layout, t.listing(q), t.reader())
+	p := t.listing(q)
+	in := t.reader()
+	if q.Fields != nil {
+		in.members, p.columns = t.some(q.Fields, p.keys)
+	}
+	return fetch(ctx, t.layout, p, in)
 }
 
 func (t *Table[T]) listing(q resource.Query) *listing {
-	return &listing{
+	l := t.layout
+	p := &listing{
 		window: q.Window, count: q.Count, now: q.Now,
-		key: "id", columns: t.columns, table: quote(t.layout.table),
+		keys: l.keys(q.Order), columns: t.columns, table: quote(l.table),
 		where: func(b *builder) { b.condition(q.Where) },
-		total: t.layout.total(q), spans: t.layout.spans(q.Where), costly: resource.Costly(q.Where),
+		total: l.total(q), costly: resource.Costly(q.Where),
 	}
+	p.distinct = len(p.keys)
+	if len(p.keys) > 1 {
+		if index := l.serving(p.keys); index != nil { // it is declared
+			p.index = quote(index.name)
+			if index.orders(p.keys[0]) {
+				p.distinct = 1
+			}
+		}
+	}
+	p.spans = l.spans(q.Where, len(p.keys) > 1)
+	return p
+}
+
+// some are the members of some fields, and of the keys of an order, and their columns.
+func (t *Table[T]) some(fields []string, keys []key) (members []member[T], columns []string) {
+	columns = append(columns, t.columns[0])
+	for _, m := range t.members {
+		name := m.column.member
+		if m.scan != nil && (slices.Contains(fields, name) || slices.ContainsFunc(keys, func(k key) bool { return k.column == name })) {
+			members, columns = append(members, m), append(columns, quote(m.column.name))
+		}
+	}
+	return members, columns
 }
 
 func (t *Table[T]) reader() *reader[T] {

@@ -140,6 +140,10 @@ var Toys = resource.Schema[Toy]{
 		}},
 	},
 	Unique: [][]string{{"brand", "model"}, {"keeper", "serial"}},
+	Sorts: [][]string{
+		{"name"}, {"nickname"}, {"created_at"}, {"-sold_at"}, {"broken"}, {"batch"},
+		{"washable", "-weight"}, {"-wanted", "motto"}, {"kind", "-price", "lost"},
+	},
 }
 
 // Box is a row of [Boxes].
