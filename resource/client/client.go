@@ -49,6 +49,7 @@ var Schema = resource.Schema[Client]{
 			Doc("Whether the client may ask for scopes of the admin API for itself (policy.data.admin_clients)."),
 		resource.Attr("created_at", func(c *Client) *time.Time { return &c.CreatedAt }).Created(),
 	},
+	Sorts: [][]string{{"name"}},
 }
 
 // Type serves clients out of a store.

@@ -31,6 +31,7 @@ var Schema = resource.Schema[Group]{
 		resource.Attr("created_at", func(g *Group) *time.Time { return &g.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
 	},
 	References: []resource.Reference[Group]{resource.ToMany[Group]("members", "user")},
+	Sorts:      [][]string{{"name"}, {"created_at"}},
 	Filters: []resource.Filter{{Name: "member", Kind: resource.ID, Doc: "The id of a user who is a member.", Where: func(user any) resource.Condition {
 		return resource.Exists{Relation: "members", Condition: resource.Equal("id", user)}
 	}}},

@@ -42,6 +42,7 @@ var Schema = resource.Schema[State]{
 		resource.Attr("needs", func(m *State) *[]string { return &m.Needs }).ReadOnly().Doc("The modules that have to be loaded before it."),
 		resource.Attr("types", func(m *State) *[]string { return &m.Types }).ReadOnly().Doc("The types that it serves."),
 	},
+	Sorts: [][]string{{"name"}},
 }
 
 // Type serves the modules that a loader knows.

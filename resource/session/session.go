@@ -54,6 +54,7 @@ var Schema = resource.Schema[Session]{
 		resource.ToOne("user", "user", func(s *Session) *ulid.ULID { return &s.User }).Nullable().ReadOnly().OnDelete(resource.Cascade),
 		resource.ToOne("client", "client", func(s *Session) *ulid.ULID { return &s.Client }).Nullable().ReadOnly().OnDelete(resource.Cascade),
 	},
+	Sorts: [][]string{{"created_at"}, {"last_active_at"}},
 	Filters: []resource.Filter{{Name: "status", Values: map[string]resource.Condition{
 		"active": resource.IsNull("finished_at"), "finished": resource.NotNull("finished_at")}}},
 }

@@ -51,6 +51,7 @@ var Schema = resource.Schema[Token]{
 	References: []resource.Reference[Token]{
 		resource.ToOne("user", "user", func(t *Token) *ulid.ULID { return &t.User }).Required().Fixed().OnDelete(resource.Cascade),
 	},
+	Sorts: [][]string{{"created_at"}, {"expires_at"}},
 	Filters: []resource.Filter{
 		{Name: "status", Values: map[string]resource.Condition{
 			"active": resource.All{resource.Not{Condition: revoked}, resource.Not{Condition: expired}}, "revoked": revoked, "expired": expired}},

@@ -67,6 +67,7 @@ var Schema = resource.Schema[User]{
 			Doc("The hash of a password, brought from elsewhere instead of the password: argon2id, bcrypt, scrypt or PBKDF2 (PHC strings). It is made anew at the next sign-in.").
 			Example("$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"),
 	},
+	Sorts: [][]string{{"username"}, {"created_at"}, {"last_active_at"}},
 	Filters: []resource.Filter{
 		{Name: "status", Doc: "Neither locked nor deactivated; locked; deactivated.", Values: map[string]resource.Condition{
 			"active": Active, "locked": Locked, "deactivated": Deactivated}},
