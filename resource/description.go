@@ -114,6 +114,14 @@ func (d *Description) Permissions() []string {
 	return verbs
 }
 
+// maxUnequal is how many values a filter may have that asks for more than equality: no database finds those at once.
+const maxUnequal = 100
+
+func equality(c Condition) bool {
+	compare, ok := c.(Compare)
+	return ok && compare.Op == Eq
+}
+
 // Where is what filter arguments mean together, nil if there are none. It is sorted by the filters' names, so that
 // the same question always is the same statement. All problems are reported at once, as UnknownParameter and
 // InvalidParameter.
@@ -136,6 +144,9 @@ func (d *Description) Where(arguments []FilterArgument) (Condition, error) {
 				continue
 			}
 			any = append(any, c)
+		}
+		if len(any) > maxUnequal && slices.ContainsFunc(any, func(c Condition) bool { return !equality(c) }) {
+			problems = append(problems, Errorf(InvalidParameter, "%s has at most %d values", f.Parameter(), maxUnequal).About(f.Parameter()))
 		}
 		if len(any) == 1 {
 			byParameter[f.Parameter()] = any[0]

@@ -91,6 +91,9 @@ type Error struct {
 	Pointer   string
 	Parameter string
 	Header    string
+
+	Type string // the URI that a specification has for failures of this kind; empty for most
+	Meta Meta   // what such a specification has clients told besides; nil for most
 }
 
 // Errorf makes an error of a code with a detail.

@@ -48,7 +48,7 @@ func FilterBy(name string, values ...string) FilterArgument {
 // Result is what an operation came to.
 type Result struct {
 	Type      *Description
-	ID        ulid.ULID // of the one resource that the operation was about
+	ID        ulid.ULID // of the one resource that the operation was about; for Related, of the one that names others
 	Tag       string    // of the version of the one resource that is answered
 	Created   bool
 	Resources Resources // nil if the answer has none

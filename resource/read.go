@@ -14,6 +14,9 @@ func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), er
 	answered := t                                           // the type of the resources in the answer; nil if it may be any
 	if op.Verb == Related {
 		answered = tx.types[reference.Type]
+		if answered == nil && reference.Many {
+			return nil, Errorf(NotFound, "there is no type %q", reference.Type) // its module is not loaded
+		}
 	}
 	r := reading{op: op, reference: reference, query: Query{Window: op.Window, Count: op.Count, Order: op.Order, Now: tx.Now}}
 	if r.query.Window.Size == 0 {
@@ -72,7 +75,9 @@ func (r *reading) run(tx *Tx, t, answered served) (Result, error) {
 	case !r.reference.Many:
 		return r.target(tx, from)
 	case r.op.Verb == Related:
-		return r.list(tx, answered, r.reference.of(t.description(), id))
+		result, err := r.list(tx, answered, r.reference.of(t.description(), id))
+		result.ID = id
+		return result, err
 	}
 	inverse := tx.types[r.reference.Type]
 	query := r.query
@@ -121,6 +126,7 @@ func (r *reading) target(tx *Tx, from Result) (Result, error) {
 	if Is(err, NotFound) {
 		return none, nil
 	}
+	result.ID = from.ID
 	return result, err
 }
 

@@ -17,7 +17,13 @@ type Errors struct {
 // Error is an error object with the member source, which google/jsonapi lacks.
 type Error struct {
 	jsonapi.ErrorObject
+	Links  *Kind   `json:"links,omitempty"`
 	Source *Source `json:"source,omitempty"`
+}
+
+// Kind is the links member of an error object that a specification knows.
+type Kind struct {
+	Type string `json:"type"`
 }
 
 // Source is the place in the request that an error is about: one of a JSON pointer from the root of the body, a
@@ -41,10 +47,16 @@ func AppendErrors(dst []byte, request string, errs resource.Errors) []byte {
 		if source := (Source{err.Pointer, err.Parameter, err.Header}); source != (Source{}) {
 			object.Source = &source
 		}
+		if err.Type != "" {
+			object.Links = &Kind{err.Type}
+		}
+		if err.Meta != nil {
+			object.Meta = (*map[string]any)(&err.Meta)
+		}
 		document.Errors = append(document.Errors, object)
 	}
 	text, err := json.Marshal(document)
-	if err != nil { // strings alone: there is nothing that could fail
+	if err != nil { // texts and numbers alone: there is nothing that could fail
 		panic(err)
 	}
 	return append(dst, text...)

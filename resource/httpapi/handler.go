@@ -161,7 +161,7 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 	if err != nil {
 		return principal, a, err
 	}
-	if verb == resource.Get && rendered.etag != "" && unchanged(r.Header.Values("If-None-Match"), rendered.etag) {
+	if (verb == resource.Get || verb == resource.Related) && rendered.etag != "" && unchanged(r.Header.Values("If-None-Match"), rendered.etag) {
 		rendered.status, rendered.body = http.StatusNotModified, rendered.body[:0]
 	}
 	return principal, rendered, nil
@@ -189,7 +189,11 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 		header.Set("Allow", a.allow)
 	}
 	if len(a.body) > 0 {
-		header.Set("Content-Type", cmp.Or(a.media, media))
+		media = cmp.Or(a.media, media)
+		if a.profile && media == document.MediaType {
+			media = document.ProfileType
+		}
+		header.Set("Content-Type", media)
 		header.Set("Content-Length", strconv.Itoa(len(a.body)))
 	}
 	w.WriteHeader(a.status)

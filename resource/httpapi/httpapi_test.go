@@ -310,6 +310,12 @@ func TestQuery(t *testing.T) {
 		invalid("page[after]=", "page[after]"),
 		invalid("page[after]=x", "page[after]"),
 		invalid("page[before]=x&page[after]=y", "page[before]", "page[after]"),
+		invalid("page[count]=maybe", "page[count]"),
+		invalid("page[count]=true&count=true", "count"),
+		invalid("include=x", "include"),
+		invalid("include=groups.x", "include"),
+		invalid("fields[user]=x", "fields[user]"),
+		invalid("fields[user]=password", "fields[user]"),
 		invalid("count=maybe", "count"),
 		invalid("count=", "count"),
 		invalid("count=true&count=true", "count"),
@@ -321,13 +327,38 @@ func TestQuery(t *testing.T) {
 		invalid("filter[username]=%00", "filter[username]"),
 		invalid("%zz=1", "%zz"),
 		invalid("%ff=1", "%ff"),
-		invalid(strings.Repeat("filter[username]=a&", 101), "filter[username]"),
+		list(strings.Repeat("filter[username]=plain&", 1000), "plain"),
+		invalid(strings.Repeat("filter[username]=a&", 1001), "filter[username]"),
+		invalid(strings.Repeat("filter[username][contains]=a&", 101), "filter[username][contains]"),
+		list("sort=username", "kilgore-trout", "locked", "plain", "quentin"),
+		list("sort=-username&page[first]=2", "quentin", "plain"),
+		list("sort=-username&page[last]=2", "locked", "kilgore-trout"),
+		list("sort=locked_at,-username", "quentin", "plain", "kilgore-trout", "locked"),
+		list("sort=-locked_at,username&filter[can_request_admin]=true", "locked", "kilgore-trout", "quentin"),
+		list("sort=-id", "plain", "locked", "quentin", "kilgore-trout"),
+		list("sort=-id&page[after]="+id, "kilgore-trout"),
+		invalid("sort=username&page[after]="+id, "page[after]"),
+		invalid("sort=username&page[after]=WyJ1c2VybmFtZSJd", "page[after]"),
+		list("page[size]=2", "kilgore-trout", "quentin"),
+		list("page[size]=2&page[after]="+id, "locked", "plain"),
+		list("page[size]=1&page[before]="+id, "kilgore-trout"),
+		list("page[size]=2&page[before]=", "locked", "plain"),
+		list("page[size]=3&sort=-username&page[before]=", "plain", "locked", "kilgore-trout"),
+		invalid("page[size]=0", "page[size]"),
+		invalid("page[size]=%2B1", "page[size]"),
+		invalid("page[size]=1001", "page[size]"),
+		invalid("page[size]=99999999999999999999", "page[size]"),
+		invalid("page[size]=1&page[first]=1", "page[size]", "page[first]"),
+		invalid("page[last]=1&page[size]=1", "page[last]", "page[size]"),
+		invalid("page[size]=1&page[after]="+id+"&page[before]="+id, "page[before]"),
+		invalid("page[before]=", "page[before]"),
 		unknown("/users?colour=red", "colour"),
-		unknown("/users?page[size]=10", "page[size]"),
 		unknown("/users?page=10", "page"),
-		unknown("/users?sort=username", "sort"),
-		unknown("/users?include=x", "include"),
-		unknown("/users?fields[user]=x", "fields[user]"),
+		scenario{Name: "no such sort", URL: base + "/users?sort=created_at", Status: 400, Errors: about(resource.UnsupportedSort, "sort")},
+		scenario{Name: "half a sort", URL: base + "/users?sort=locked_at", Status: 400, Errors: about(resource.UnsupportedSort, "sort")},
+		unknown("/users?fields[uzer]=x", "fields[uzer]"),
+		unknown("/users?fields=x", "fields"),
+		unknown("/users/"+id+"?sort=username", "sort"),
 		unknown("/users?filter[uzer]=x", "filter[uzer]"),
 		unknown("/users?filter[status][after]=x", "filter[status][after]"),
 		unknown("/users?filter[status][]=x", "filter[status][]"),
@@ -346,6 +377,13 @@ func TestQuery(t *testing.T) {
 				{Code: resource.UnknownParameter, Parameter: "colour"},
 				{Code: resource.InvalidParameter, Parameter: "count"},
 				{Code: resource.UnknownParameter, Parameter: "filter[uzer]"},
+			}},
+		scenario{Name: "all at once, sorted", URL: base + "/users?page[after]=x&page[first]=0&sort=x&include=y&fields[user]=z", Status: 400,
+			Errors: failures{
+				{Code: resource.InvalidParameter, Parameter: "page[first]"},
+				{Code: resource.UnsupportedSort, Parameter: "sort"},
+				{Code: resource.InvalidParameter, Parameter: "include"},
+				{Code: resource.InvalidParameter, Parameter: "fields[user]"},
 			}},
 		scenario{Name: "count=false", URL: base + "/users?count=false&page[first]=1", Status: 200, Check: func(t *testing.T, a answer) {
 			if a.At("meta") != nil || len(a.Data(t)) != 1 {
@@ -472,8 +510,10 @@ func TestWrites(t *testing.T) {
 		Check: func(t *testing.T, a answer) {
 			id := a.At("data", "id")
 			wantBody(`{"data":{"type":"group","id":"%[1]s","attributes":{"key":"staff","first_name":null,"size":9007199254740993,`+
-				`"note":null,"ticket":"ticket-staff"},"relationships":{"owner":{"data":{"type":"user","id":"%[2]s"}},`+
-				`"founder":{"data":{"type":"user","id":"%[2]s"}},"members":{"links":{"self":"%[3]s/%[1]s/relationships/members"}}},`+
+				`"note":null,"ticket":"ticket-staff"},"relationships":{"owner":{"data":{"type":"user","id":"%[2]s"},`+
+				`"links":{"self":"%[3]s/%[1]s/relationships/owner","related":"%[3]s/%[1]s/owner"}},`+
+				`"founder":{"data":{"type":"user","id":"%[2]s"},"links":{"related":"%[3]s/%[1]s/founder"}},`+
+				`"members":{"links":{"self":"%[3]s/%[1]s/relationships/members","related":"%[3]s/%[1]s/members"}}},`+
 				`"links":{"self":"%[3]s/%[1]s"}},"links":{"self":"%[3]s/%[1]s"}}`, id, bob, "/estate"+base+"/groups")(t, a)
 			wantHeader("Location", "/estate"+base+"/groups/"+id.(string))(t, a)
 		}})

@@ -88,7 +88,7 @@ func (h *handler) export(s *stream, r *http.Request, at place, principal *auth.P
 func (q *query) whole() error {
 	var problems resource.Errors
 	for _, p := range q.parameters {
-		if p.isPage() || p.name == "count" || p.name == "include" {
+		if strings.HasPrefix(p.name, "page[") || p.name == "count" || p.name == "include" {
 			problems = append(problems, resource.Errorf(resource.UnknownParameter, "an export has no %s", p.name).About(p.name))
 		}
 	}

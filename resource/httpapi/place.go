@@ -22,6 +22,7 @@ const (
 	selection                // /sessions/finish?filter[user]=…: an action on all that meet a filter
 	relationship             // /groups/{id}/relationships/members
 	operations               // /operations: several at once
+	related                  // /groups/{id}/members
 )
 
 // place is what a path names.
@@ -32,6 +33,7 @@ type place struct {
 	key       *resource.Key // finds the resource instead of id
 	action    *resource.ActionDescription
 	reference *resource.ReferenceDescription
+	target    *resource.Description // of what is related; nil if it may be of any type
 }
 
 // routes are the forms that paths have, whatever types are registered: the type is looked up in the registry, so
@@ -43,6 +45,7 @@ func routes() *mux.Router {
 		"/{type}/{id}",
 		"/{type}/by-{attribute:[a-z0-9-]+}/{value}",
 		"/{type}/by-{attribute:[a-z0-9-]+}/{value}/{action}",
+		"/{type}/by-{attribute:[a-z0-9-]+}/{value}/relationships/{relationship}",
 		"/{type}/{id}/{action}",
 		"/{type}/{id}/relationships/{relationship}",
 	} {
@@ -78,6 +81,9 @@ func (h *handler) locate(r *http.Request) (place, error) {
 	if !p.fill(vars) {
 		return place{}, resource.Errorf(resource.NotFound, "%s have nothing at this path", about.Plural)
 	}
+	if p.kind == related {
+		p.target = h.engine.Registry().Type(p.reference.Type)
+	}
 	return p, nil
 }
 
@@ -85,7 +91,7 @@ func (h *handler) locate(r *http.Request) (place, error) {
 func (p *place) fill(vars map[string]string) bool {
 	id, named := vars["id"]
 	word, acts := vars["action"]
-	related, relates := vars["relationship"]
+	name, relates := vars["relationship"]
 	value, keyed := vars["value"]
 	if p.about.Singleton {
 		p.id = resource.NamedID(p.about.Name, "")
@@ -117,10 +123,12 @@ func (p *place) fill(vars map[string]string) bool {
 		}
 	}
 	switch {
+	case acts && p.about.Reference(word) != nil:
+		p.kind, p.reference = related, p.about.Reference(word)
 	case acts:
 		return p.act(word, false)
 	case relates:
-		p.kind, p.reference = relationship, p.about.Reference(related)
+		p.kind, p.reference = relationship, p.about.Reference(name)
 		return p.reference != nil
 	}
 	return true
@@ -171,7 +179,12 @@ func (p *place) methods() []method {
 		return p.served(method{http.MethodGet, resource.Get}, method{http.MethodPatch, resource.Update},
 			method{http.MethodDelete, resource.Delete})
 	case relationship:
-		return p.related()
+		return p.linkage()
+	case related:
+		if p.about.Serves(resource.Get) {
+			return []method{{http.MethodGet, resource.Related}}
+		}
+		return nil
 	case operations:
 		return []method{{http.MethodPost, ""}}
 	}
@@ -189,8 +202,8 @@ func (p *place) served(all ...method) []method {
 	return some
 }
 
-// related are the methods of a relationship. A to-one is read and written with the row that has it.
-func (p *place) related() []method {
+// linkage are the methods of a relationship. A to-one is read and written with the row that has it.
+func (p *place) linkage() []method {
 	writable := p.reference.Writable(false)
 	switch {
 	case !p.about.Serves(resource.Get):

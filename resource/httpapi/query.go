@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/url"
 	"slices"
 	"strconv"
@@ -9,10 +10,15 @@ import (
 
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/document"
 )
 
-// maxParameters is how many parameters a query may have: it bounds the statements that are made of it.
-const maxParameters = 100
+// How many different parameters a query may have, and how many values a filter: they bound the statements that are
+// made of them.
+const (
+	maxParameters = 100
+	maxValues     = 1000
+)
 
 // parameter is one parameter of a query, decoded.
 type parameter struct{ name, value string }
@@ -22,27 +28,34 @@ type query struct {
 	parameters []parameter // in their order
 	filters    []resource.FilterArgument
 	window     pagination.Window
+	order      resource.Order
 	count      pagination.Count
+	include    []string            // nil if not asked for
+	fields     map[string][]string // by type
+	affected   int                 // at most; 0 for any number
+	profile    bool                // pages are asked for by the cursor pagination profile
 }
 
 // takes says which parameters an operation has.
-type takes struct{ pages, filters bool }
+type takes struct {
+	pages    *resource.Description // the type that is listed; nil without pages
+	sorts    bool
+	filters  bool
+	shows    bool // include and fields
+	affected bool // max_affected
+}
 
 // parseQuery reads a query string by the rules of application/x-www-form-urlencoded (URL Standard, section 5.1),
-// which JSON:API requires. It returns all problems, as InvalidParameter and UnknownParameter; the names of
-// filters and their values are left to the engine, which knows the type.
+// which JSON:API requires. It returns all problems, as InvalidParameter, UnknownParameter and UnsupportedSort; the
+// names of filters, fields and relationships are left to the engine, which knows the types.
 func parseQuery(raw string, takes takes) (query, resource.Errors) {
-	r := queryReader{takes: takes, seen: map[string]bool{}}
+	r := queryReader{takes: takes, given: map[string]string{}}
 	r.query.window.Size = pagination.DefaultSize
 	for raw != "" {
 		var piece string
 		piece, raw, _ = strings.Cut(raw, "&")
 		if piece == "" {
 			continue
-		}
-		if len(r.query.parameters) == maxParameters {
-			r.find(resource.InvalidParameter, decodeLoosely(piece), "a query has at most %d parameters", maxParameters)
-			break
 		}
 		rawName, rawValue, _ := strings.Cut(piece, "=")
 		name, nameOK := decode(rawName)
@@ -51,14 +64,18 @@ func parseQuery(raw string, takes takes) (query, resource.Errors) {
 			r.find(resource.InvalidParameter, decodeLoosely(piece), "the parameter is not percent-encoded text")
 			continue
 		}
+		if len(r.given)+len(r.query.filters) >= maxParameters {
+			r.find(resource.InvalidParameter, name, "a query has at most %d parameters", maxParameters)
+			break
+		}
 		r.query.parameters = append(r.query.parameters, parameter{name, value})
 		r.read(name, value)
 	}
-	if r.seen["page[first]"] && r.seen["page[last]"] {
-		for _, name := range []string{"page[first]", "page[last]"} {
-			r.find(resource.InvalidParameter, name, "page[first] and page[last] exclude each other")
-		}
+	r.page()
+	place := func(e *resource.Error) int {
+		return slices.IndexFunc(r.query.parameters, func(p parameter) bool { return p.name == e.Parameter })
 	}
+	slices.SortStableFunc(r.problems, func(a, b *resource.Error) int { return cmp.Compare(place(a), place(b)) })
 	return r.query, r.problems
 }
 
@@ -80,7 +97,7 @@ func decodeLoosely(piece string) string {
 type queryReader struct {
 	takes    takes
 	query    query
-	seen     map[string]bool // parameters that may stand once
+	given    map[string]string // parameters that may stand once
 	problems resource.Errors
 }
 
@@ -94,27 +111,31 @@ func (r *queryReader) read(name, value string) {
 		r.filter(filter, qualifier, value)
 		return
 	}
-	if r.seen[name] {
-		r.find(resource.InvalidParameter, name, "%s stands there twice", name)
+	key := name
+	if key == "page[count]" { // the name that JSON:API allows; the other one is the seed's
+		key = "count"
+	}
+	if _, again := r.given[key]; again {
+		r.find(resource.InvalidParameter, name, "%s stands there twice", key)
 		return
 	}
-	r.seen[name] = true
-	if !r.takes.pages {
+	r.given[key] = value
+	typ, sparse := bracketed(name, "fields")
+	switch {
+	case r.takes.shows && sparse:
+		if r.query.fields == nil {
+			r.query.fields = map[string][]string{}
+		}
+		r.query.fields[typ] = commas(value)
+	case r.takes.shows && name == "include":
+		r.query.include = commas(value)
+	case r.takes.affected && name == "max_affected":
+		r.query.affected = r.number(name, value, 1<<31-1)
+	case r.takes.pages == nil:
 		r.find(resource.UnknownParameter, name, "this takes no such parameter")
-		return
-	}
-	window := &r.query.window
-	switch name {
-	case "page[first]":
-		r.size(name, value)
-	case "page[last]":
-		r.size(name, value)
-		window.Backward = true
-	case "page[after]":
-		window.After = r.cursor(name, value)
-	case "page[before]":
-		window.Before = r.cursor(name, value)
-	case "count":
+	case name == "page[first]", name == "page[last]", name == "page[size]", name == "page[after]", name == "page[before]",
+		r.takes.sorts && name == "sort": // they are understood together
+	case key == "count":
 		count, ok := counts[value]
 		if !ok {
 			r.find(resource.InvalidParameter, name, "count must be true, false or only")
@@ -122,30 +143,119 @@ func (r *queryReader) read(name, value string) {
 		r.query.count = count
 	default:
 		r.find(resource.UnknownParameter, name,
-			"there are page[first], page[last], page[after], page[before], count and the type's filters")
+			"there are page[first], page[last], page[size], page[after], page[before], count, sort, include, fields and the type's filters")
 	}
+}
+
+// commas are the elements of a list with commas; none of the empty text.
+func commas(list string) []string {
+	if list == "" {
+		return []string{}
+	}
+	return strings.Split(list, ",")
 }
 
 var counts = map[string]pagination.Count{
 	"true": pagination.CountTotal, "false": pagination.CountNone, "only": pagination.CountOnly,
 }
 
-func (r *queryReader) size(name, value string) {
-	size, err := strconv.ParseUint(value, 10, 16)
-	if err != nil || size == 0 || size > pagination.MaxSize {
-		r.find(resource.InvalidParameter, name, "%s must be a number from 1 to %d", name, pagination.MaxSize)
+// page understands the parameters that say which page of which order is asked for: those of the seed, or with
+// page[size] those of the cursor pagination profile.
+func (r *queryReader) page() {
+	about := r.takes.pages
+	if about == nil {
 		return
 	}
-	r.query.window.Size = int(size)
+	sort, sorted := r.given["sort"]
+	var unsorted error
+	if sorted {
+		if r.query.order, unsorted = about.Order(commas(sort)); unsorted != nil {
+			r.problems = append(r.problems, resource.AllErrors(unsorted)...)
+			r.kind("unsupported-sort")
+		}
+	}
+	window := &r.query.window
+	first, hasFirst := r.given["page[first]"]
+	last, hasLast := r.given["page[last]"]
+	size, hasSize := r.given["page[size]"]
+	r.exclude(hasFirst && hasLast, "page[first]", "page[last]")
+	r.exclude(hasFirst && hasSize, "page[first]", "page[size]")
+	r.exclude(hasLast && hasSize, "page[last]", "page[size]")
+	if hasFirst {
+		window.Size = r.number("page[first]", first, pagination.MaxSize)
+	}
+	if hasLast {
+		window.Size, window.Backward = r.number("page[last]", last, pagination.MaxSize), true
+	}
+	after, hasAfter := r.given["page[after]"]
+	before, hasBefore := r.given["page[before]"]
+	if hasSize {
+		r.query.profile, window.Backward = true, hasBefore
+		window.Size = r.size(size)
+		if hasAfter && hasBefore {
+			r.find(resource.InvalidParameter, "page[before]", "with page[size], page[after] and page[before] exclude each other")
+			r.kind("range-pagination-not-supported")
+			return
+		}
+	}
+	if unsorted != nil {
+		return // what order the cursors are of is not known
+	}
+	if hasAfter {
+		window.After = r.cursor("page[after]", after)
+	}
+	if hasBefore && !(hasSize && before == "") { // an empty one is the end of the list, as in the link to the last page
+		window.Before = r.cursor("page[before]", before)
+	}
+}
+
+func (r *queryReader) exclude(both bool, names ...string) {
+	if !both {
+		return
+	}
+	for _, name := range names {
+		r.find(resource.InvalidParameter, name, "%s exclude each other", strings.Join(names, " and "))
+	}
+}
+
+// number is a whole number from 1 to max.
+func (r *queryReader) number(name, value string, max int) int {
+	n, err := strconv.ParseUint(value, 10, 31)
+	if err != nil || n == 0 || n > uint64(max) {
+		r.find(resource.InvalidParameter, name, "%s must be a number from 1 to %d", name, max)
+		return 1
+	}
+	return int(n)
+}
+
+// size is the number of page[size]. The profile has an error of its own for one that is too large.
+func (r *queryReader) size(value string) int {
+	digits := strings.TrimLeft(value, "0")
+	if digits != "" && strings.Trim(digits, "0123456789") == "" {
+		if n, err := strconv.Atoi(digits); err == nil && n <= pagination.MaxSize {
+			return n
+		}
+		r.find(resource.InvalidParameter, "page[size]", "a page has at most %d rows", pagination.MaxSize)
+		r.kind("max-size-exceeded")
+		r.problems[len(r.problems)-1].Meta = resource.Meta{"page": map[string]any{"maxSize": pagination.MaxSize}}
+		return 1
+	}
+	r.find(resource.InvalidParameter, "page[size]", "page[size] must be a number from 1 to %d", pagination.MaxSize)
+	return 1
+}
+
+// kind says which of the profile's kinds the last problem is of.
+func (r *queryReader) kind(name string) {
+	r.problems[len(r.problems)-1].Type = document.CursorProfile + "/" + name
 }
 
 func (r *queryReader) cursor(name, value string) *pagination.Cursor {
-	id, err := resource.ParseID(value)
+	place, err := r.takes.pages.ParseCursor(r.query.order, value)
 	if err != nil {
 		r.find(resource.InvalidParameter, name, "%s %s", name, err)
 		return nil
 	}
-	return pagination.At(id)
+	return place
 }
 
 // filter adds a value to a filter: a repeated filter means any of its values.
@@ -159,7 +269,14 @@ func (r *queryReader) filter(name string, qualifier resource.Op, value string) {
 		r.query.filters = append(filters, added)
 		return
 	}
+	if len(filters[i].Values) == maxValues {
+		r.find(resource.InvalidParameter, filterParameter(filters[i]), "a filter has at most %d values", maxValues)
+	}
 	filters[i].Values = append(filters[i].Values, value)
+}
+
+func filterParameter(f resource.FilterArgument) string {
+	return (&resource.Filter{Name: f.Name, Qualifier: f.Qualifier}).Parameter()
 }
 
 // filterName cuts filter[name] and filter[name][qualifier].
@@ -174,8 +291,17 @@ func filterName(parameter string) (name string, qualifier resource.Op, ok bool) 
 	return name, resource.Op(word), ok
 }
 
+// bracketed cuts family[name].
+func bracketed(parameter, family string) (name string, ok bool) {
+	inner, begins := strings.CutPrefix(parameter, family+"[")
+	name, ends := strings.CutSuffix(inner, "]")
+	return name, begins && ends && name != "" && !strings.ContainsAny(name, "[]")
+}
+
 // isPage reports whether the parameter belongs to the window.
-func (p parameter) isPage() bool { return strings.HasPrefix(p.name, "page[") }
+func (p parameter) isPage() bool {
+	return strings.HasPrefix(p.name, "page[") && p.name != "page[count]"
+}
 
 // link is the path with the parameters of the query, each in its place. If a window is given, its parameters
 // stand where the first of the query's page parameters does, or else at the end.
@@ -194,18 +320,27 @@ func (q *query) link(path string, window ...parameter) string {
 	return link.String()
 }
 
-// windowParameters are the parameters that ask for a window.
-func windowParameters(w pagination.Window) []parameter {
+// ask are the parameters that ask for a window of the query's list.
+func (q *query) ask(w pagination.Window) []parameter {
 	size := parameter{"page[first]", strconv.Itoa(w.Size)}
-	if w.Backward {
+	switch {
+	case q.profile:
+		size.name = "page[size]"
+	case w.Backward:
 		size.name = "page[last]"
 	}
 	parameters := []parameter{size}
-	if w.After != nil {
-		parameters = append(parameters, parameter{"page[after]", w.After.ID.String()})
+	cursor := func(name string, place *pagination.Cursor) {
+		parameters = append(parameters, parameter{name, string(resource.AppendCursor(nil, q.order, place))})
 	}
-	if w.Before != nil {
-		parameters = append(parameters, parameter{"page[before]", w.Before.ID.String()})
+	if w.After != nil {
+		cursor("page[after]", w.After)
+	}
+	switch {
+	case w.Before != nil:
+		cursor("page[before]", w.Before)
+	case q.profile && w.Backward:
+		parameters = append(parameters, parameter{"page[before]", ""})
 	}
 	return parameters
 }

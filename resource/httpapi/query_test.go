@@ -3,6 +3,7 @@ package httpapi
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/oklog/ulid/v2"
@@ -11,6 +12,12 @@ import (
 	"reeve/resource"
 )
 
+// lamps are a type that can be sorted.
+var lamps = &resource.Description{
+	Name: "lamp", Plural: "lamps", Sorts: [][]string{{"-lit_at", "name"}},
+	Attributes: []resource.AttributeDescription{{Name: "name", Kind: resource.String}, {Name: "lit_at", Kind: resource.Time}},
+}
+
 // FuzzQuery holds that whatever the parser takes, the links made of it ask the same again.
 func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
@@ -18,15 +25,20 @@ func FuzzQuery(f *testing.F) {
 		"page%5Blast%5D=7&page[before]=01J2KDPHTZYW3TAT1SKVAD63SQ&count=only", "page[after]=01j2kdphtzyw3tat1skvad63sq",
 		"filter[a]=1&filter[b][after]=x+y&filter[a]=%2B%26%3D%23", "page[first]=0&page[last]=x", "filter[]=1", "filter[a][b][c]=1",
 		"%zz=1", "a=%00", "%ff", "filter[a]=\xff", "count=maybe&count", "filter[a%26]=1",
+		"sort=-lit_at,name&page[size]=3&page[before]=", "sort=id&page[size]=9999", "include=user,session.user&fields[user]=&page[count]=only",
+		"sort=lit_at,-name&page[after]=WyJsaXRfYXQiLG51bGwsIm5hbWUiLCJhIiwiMDFKMktEUEhUWllXM1RBVDFTS1ZBRDYzU1EiXQ&max_affected=3",
 	} {
-		f.Add(seed, true, true)
-		f.Add(seed, true, false)
+		f.Add(seed, true)
+		f.Add(seed, false)
 	}
-	f.Fuzz(func(t *testing.T, raw string, pages, filters bool) {
-		takes := takes{pages, filters}
+	f.Fuzz(func(t *testing.T, raw string, pages bool) {
+		takes := takes{filters: true, shows: true, affected: true}
+		if pages {
+			takes.pages, takes.sorts = lamps, true
+		}
 		q, problems := parseQuery(raw, takes)
 		for _, problem := range problems {
-			if !resource.Is(problem, resource.InvalidParameter, resource.UnknownParameter) {
+			if !resource.Is(problem, resource.InvalidParameter, resource.UnknownParameter, resource.UnsupportedSort) {
 				t.Errorf("%q is %s", raw, problem.Code)
 			}
 		}
@@ -54,11 +66,17 @@ func FuzzQuery(f *testing.F) {
 		if !pages {
 			return
 		}
-		id := pagination.At(ulid.ULID{1, 2, 3})
+		place := &pagination.Cursor{ID: ulid.ULID{1, 2, 3}}
+		for _, key := range q.order.Keys() {
+			place.Values = append(place.Values, map[string]any{"name": "É&=", "lit_at": time.Date(2024, 7, 12, 1, 2, 3, 4000, time.UTC)}[key.Attribute])
+		}
 		for _, window := range []pagination.Window{
-			pagination.First(3), pagination.Last(1000), q.window.Next(id), q.window.Prev(id), q.window,
+			pagination.First(3), pagination.Last(1000), q.window.Next(place), q.window.Prev(place), q.window,
 		} {
-			link := q.link("/users", windowParameters(window)...)
+			if q.profile && window.Before == nil && window.Backward != (window.After == nil) {
+				continue // the profile has no such page
+			}
+			link := q.link("/users", q.ask(window)...)
 			got := again(link)
 			if diff := cmp.Diff(window, got.window); diff != "" {
 				t.Errorf("%q made %q: %s", raw, link, diff)
@@ -81,7 +99,7 @@ func FuzzCursor(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cursor string) {
 		link := (&query{parameters: []parameter{{"page[after]", cursor}}}).link("/users")
 		_, raw, _ := strings.Cut(link, "?")
-		q, problems := parseQuery(raw, takes{pages: true})
+		q, problems := parseQuery(raw, takes{pages: lamps})
 		if (q.window.After == nil) != (len(problems) == 1) {
 			t.Fatalf("%q: %v, %v", cursor, q.window.After, problems)
 		}

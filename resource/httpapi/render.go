@@ -3,6 +3,8 @@ package httpapi
 import (
 	"net/http"
 
+	"github.com/oklog/ulid/v2"
+
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/document"
@@ -19,6 +21,7 @@ type answer struct {
 	media    string  // of the body; empty for what was negotiated
 	replay   bool    // it was given before
 	again    bool    // the request may be sent again after a while
+	profile  bool    // the cursor pagination profile applies
 }
 
 // render turns the results of a request's operations into its answer. The body is appended to dst.
@@ -26,37 +29,49 @@ func render(dst []byte, base string, req *request, results []resource.Result) (a
 	if req.kind == operations {
 		return renderOperations(dst, base, req.parts, results)
 	}
-	result, a := &results[0], answer{status: http.StatusOK}
+	result, a := &results[0], answer{status: http.StatusOK, profile: req.query.profile}
 	var err error
+	path, verb := req.path(base, result.ID), req.operation.Verb
 	switch {
-	case req.kind == relationship && result.Page != nil:
-		path := document.LinkagePath(base, req.about, result.ID, req.reference.Name)
+	case result.Page != nil && result.Resources == nil:
 		first, last := ends(len(result.Linked), func(i int) *pagination.Cursor { return pagination.At(result.Linked[i]) })
 		a.body = document.AppendLinkage(dst, result, pageLinks(&req.query, path, result.Page, first, last))
-	case req.kind == relationship && req.operation.Verb == resource.Get:
-		path := document.LinkagePath(base, req.about, result.ID, req.reference.Name)
-		a.body = document.AppendTarget(dst, target(result, req.reference.Name), path)
+	case result.Page != nil:
+		first, last := ends(result.Resources.Len(), func(i int) *pagination.Cursor { return result.Resources.Place(result.Page.Order, i) })
+		a.body = document.AppendList(dst, base, result, pageLinks(&req.query, path, result.Page, first, last))
+	case req.kind == relationship && verb == resource.Get:
+		a.body = document.AppendTarget(dst, target(result, req.reference.Name), document.Links{Self: path})
 	case req.kind == relationship:
 		a.status = http.StatusNoContent
 	case req.kind == selection:
 		a.body, err = document.AppendMeta(dst, resource.Meta{"affected": result.Affected})
-	case result.Page != nil:
-		path := base + "/" + req.about.Path()
-		first, last := ends(result.Resources.Len(), func(i int) *pagination.Cursor { return result.Resources.Place(result.Page.Order, i) })
-		links := pageLinks(&req.query, path, result.Page, first, last)
-		a.body = document.AppendList(dst, base, result, links)
-	case result.Resources != nil:
+	case result.Resources != nil || verb == resource.Related:
 		if result.Created {
-			a.status, a.location = http.StatusCreated, document.Path(base, req.about, result.ID)
+			a.status, a.location = http.StatusCreated, path
 		}
-		a.body, err = document.AppendResource(dst, base, result)
-		a.etag = etag(result.Tag, a.body)
+		a.body, err = document.AppendResource(dst, base, result, document.Links{Self: req.query.link(path)})
+		if result.Tag != "" {
+			a.etag = etag(result.Tag, a.body)
+		}
 	case req.action != nil && req.action.Answer == resource.AnswersMeta:
 		a.body, err = document.AppendMeta(dst, result.Meta)
 	default:
 		a.status = http.StatusNoContent
 	}
 	return a, err
+}
+
+// path is the path of what an answer shows: of the resource with an id, for whatever is done with one.
+func (p *place) path(base string, id ulid.ULID) string {
+	switch {
+	case p.kind == collection && id == (ulid.ULID{}):
+		return base + "/" + p.about.Path()
+	case p.kind == relationship:
+		return document.LinkagePath(base, p.about, id, p.reference.Name)
+	case p.kind == related:
+		return document.RelatedPath(base, p.about, id, p.reference.Name)
+	}
+	return document.Path(base, p.about, id)
 }
 
 // target is what a to-one reference of the one resource names.
@@ -80,16 +95,17 @@ func ends(rows int, place func(i int) *pagination.Cursor) (first, last *paginati
 // pageLinks are the links of a page.
 func pageLinks(q *query, path string, page *resource.PageInfo, first, last *pagination.Cursor) document.Links {
 	links := document.Links{
-		Self:  q.link(path),
-		First: q.link(path, windowParameters(pagination.First(page.Window.Size))...),
-		Last:  q.link(path, windowParameters(pagination.Last(page.Window.Size))...),
+		Self:    q.link(path),
+		First:   q.link(path, q.ask(pagination.First(page.Window.Size))...),
+		Last:    q.link(path, q.ask(pagination.Last(page.Window.Size))...),
+		Profile: q.profile,
 	}
 	prev, next := page.Window.Neighbours(first, last, page.Order.Descending())
 	if page.Next {
-		links.Next = q.link(path, windowParameters(next)...)
+		links.Next = q.link(path, q.ask(next)...)
 	}
 	if page.Prev {
-		links.Prev = q.link(path, windowParameters(prev)...)
+		links.Prev = q.link(path, q.ask(prev)...)
 	}
 	return links
 }

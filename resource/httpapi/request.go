@@ -32,6 +32,7 @@ type request struct {
 	place
 	query     query
 	form      form
+	misasked  bool // the query has problems, of which the engine may know more
 	operation resource.Operation
 	parts     []part              // instead of one operation, several
 	repeat    idempotency.Request // the request as one that may be repeated; it has no key if it may not
@@ -83,7 +84,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 
 func (r *request) takesBody() bool {
 	switch r.operation.Verb {
-	case resource.List, resource.Get, resource.Delete, resource.Linked:
+	case resource.List, resource.Get, resource.Delete, resource.Linked, resource.Related:
 		return false
 	}
 	return true
@@ -107,26 +108,34 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	return body, nil
 }
 
-// readQuery reads the query string and has the filters checked here only if there are other problems, so that
-// all come at once; else the engine does it.
+// readQuery reads the query string. Filters, fields and paths of relationships are the engine's to check.
 func (r *request) readQuery(raw string) error {
-	takes := takes{
-		pages:   r.operation.Verb == resource.List || r.operation.Verb == resource.Linked,
-		filters: r.operation.Verb == resource.List || r.kind == selection,
+	var takes takes
+	switch {
+	case r.operation.Verb == resource.List:
+		takes.pages, takes.sorts, takes.filters, takes.shows = r.about, true, true, true
+	case r.operation.Verb == resource.Related && r.reference.Many:
+		takes.pages, takes.sorts, takes.filters, takes.shows = r.target, true, true, true
+	case r.operation.Verb == resource.Linked:
+		takes.pages = r.about
+	case r.operation.Verb == resource.Related, r.operation.Verb == resource.Get && r.kind == single:
+		takes.shows = true
+	case r.kind == selection:
+		takes.filters, takes.affected = true, true
 	}
 	q, problems := parseQuery(raw, takes)
+	op := &r.operation
+	op.Filters, op.Include, op.Fields = q.filters, q.include, q.fields
 	if r.kind == selection && len(q.filters) == 0 {
 		problems = append(problems, resource.Errorf(resource.InvalidParameter,
 			"an action on several resources needs a filter").About("filter"))
 	}
 	if len(problems) > 0 {
-		if _, err := r.about.Where(q.filters); err != nil {
-			problems = append(problems, resource.AllErrors(err)...)
-		}
+		r.misasked = takes.filters || takes.shows
 		return problems
 	}
 	r.query = q
-	r.operation.Filters, r.operation.Window, r.operation.Count = q.filters, q.window, q.count
+	op.Order, op.Window, op.Count, op.MaxAffected = q.order, q.window, q.count, q.affected
 	return nil
 }
 
@@ -184,10 +193,10 @@ func (r *request) take(object document.Resource, err error) error {
 	return problems
 }
 
-// complete adds to the problems of a document what the engine found in the part of it that could be read, so that
-// all come at once. A caller who may not do it at all hears of nothing else.
+// complete adds to the problems of a document or a query what the engine found in the part of it that could be
+// read, so that all come at once. A caller who may not do it at all hears of nothing else.
 func (r *request) complete(err, more error) error {
-	if r.kind != operations && (r.form != whole || r.operation.Body.Attributes == nil) {
+	if r.kind != operations && !r.misasked && (r.form != whole || r.operation.Body.Attributes == nil) {
 		return err
 	}
 	problems := resource.AllErrors(err)
@@ -199,7 +208,8 @@ func (r *request) complete(err, more error) error {
 	}
 	for _, e := range resource.AllErrors(r.locate(more)) {
 		// What could not be read is not missing, and is not wrong once more.
-		if r.kind == operations || e.Code != resource.Required && !slices.ContainsFunc(problems, func(p *resource.Error) bool { return p.Pointer == e.Pointer }) {
+		known := func(p *resource.Error) bool { return p.Pointer == e.Pointer && p.Parameter == e.Parameter }
+		if r.kind == operations || e.Code != resource.Required && !slices.ContainsFunc(problems, known) {
 			problems = append(problems, e)
 		}
 	}

@@ -38,6 +38,7 @@ var users = resource.Schema[user]{
 		resource.Attr("locked_at", func(u *user) *time.Time { return &u.LockedAt }).Nullable().ReadOnly(),
 		resource.Attr("can_request_admin", func(u *user) *bool { return &u.CanRequestAdmin }).Filter(resource.Eq),
 	},
+	Sorts: [][]string{{"username"}, {"locked_at", "-username"}},
 	Filters: []resource.Filter{{Name: "status", Values: map[string]resource.Condition{
 		"active": resource.IsNull("locked_at"), "locked": resource.NotNull("locked_at"),
 	}}},

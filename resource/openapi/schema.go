@@ -142,7 +142,7 @@ func attributes(all []resource.AttributeDescription, in use) *Schema {
 }
 
 // relationships is the object of those references that stand there, nil if there are none. Answers show what a
-// to-one names, and where the linkage of a to-many is.
+// to-one names, and what a to-many does where they include it.
 func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Schema {
 	members := Schemas{}
 	var required []string
@@ -157,9 +157,9 @@ func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Sc
 		case body:
 			s = open(Schemas{"data": b.linkage(r)}, "data")
 		case r.Many:
-			s = closed(Schemas{"links": links()}, "links")
+			s = closed(Schemas{"data": b.linkage(r), "links": relationshipLinks()}, "links")
 		default:
-			s = closed(Schemas{"data": b.linkage(r)}, "data")
+			s = closed(Schemas{"data": b.linkage(r), "links": relationshipLinks()}, "data", "links")
 		}
 		s.Description = r.Doc
 		members[r.Name] = s
@@ -200,6 +200,12 @@ func links(others ...string) *Schema {
 		members[name] = text("")
 	}
 	return closed(members, "self")
+}
+
+// relationshipLinks are where what a relationship names is, where its linkage is if it can be paged or written, and
+// where that goes on after what the answer holds of it.
+func relationshipLinks() *Schema {
+	return closed(Schemas{"self": text(""), "related": text(""), "next": text("")}, "related")
 }
 
 // resourceObject is a resource of the type as answers show it. In a list it has its cursor.

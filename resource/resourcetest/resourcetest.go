@@ -131,7 +131,7 @@ func (a *Answer) check(t *testing.T) {
 	if len(a.Body) == 0 || a.Header.Get("Content-Type") == document.LinesType { // which is no document
 		return
 	}
-	if got := a.Header.Get("Content-Type"); got != document.MediaType && got != "application/json" {
+	if got := a.Header.Get("Content-Type"); got != document.MediaType && got != document.ProfileType && got != "application/json" {
 		t.Errorf("Content-Type is %q", got)
 	}
 	var compact bytes.Buffer
