@@ -107,6 +107,12 @@ func TestOperations(t *testing.T) {
 		if n := s.count("SELECT count(*) FROM events WHERE request = '" + a.Header.Get("X-Request-Id") + "'"); n != s.events()-events {
 			t.Errorf("%d events name the request", n)
 		}
+		repeated := map[string]any{"atomic:operations": []any{operation("add", "data", newUser("once"))}}
+		first := s.send("POST", "/api/admin/v1/operations", repeated, "Content-Type: "+atomicType, "Idempotency-Key: k")
+		again := s.send("POST", "/api/admin/v1/operations", repeated, "Content-Type: "+atomicType, "Idempotency-Key: k")
+		if first.StatusCode != 200 || again.StatusCode != 200 || string(first.text) != string(again.text) || again.Header.Get("Content-Type") != atomicType {
+			t.Errorf("repeated: %d %s, then %d %s", first.StatusCode, first.text, again.StatusCode, again.text)
+		}
 		if a := s.operate(operation("remove", "ref", named("user", anna)), operation("remove", "href", "groups/"+group)); a.StatusCode != 204 || len(a.text) > 0 {
 			t.Errorf("nothing to tell: %d %s", a.StatusCode, a.text)
 		}

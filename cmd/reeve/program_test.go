@@ -210,7 +210,7 @@ func (s *server) try(method, path string, body any, headers ...string) (a answer
 	if a.text, err = io.ReadAll(a.Body); err != nil {
 		return a, err
 	}
-	if len(a.text) > 0 && strings.HasSuffix(a.Header.Get("Content-Type"), "json") && a.Header.Get("Content-Type") != "application/x-ndjson" && a.Header.Get("Content-Encoding") == "" {
+	if len(a.text) > 0 && strings.Contains(a.Header.Get("Content-Type"), "json") && a.Header.Get("Content-Type") != "application/x-ndjson" && a.Header.Get("Content-Encoding") == "" {
 		if err := json.Unmarshal(a.text, &a.document); err != nil {
 			return a, fmt.Errorf("%s %s: %w in %s", method, path, err, a.text)
 		}

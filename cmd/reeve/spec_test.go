@@ -63,6 +63,9 @@ func TestSpecIsTrue(t *testing.T) {
 				"createUser": func(n int) map[string]any {
 					return map[string]any{"username": fmt.Sprint("made-", n), "email": fmt.Sprintf("made-%d@example.com", n)}
 				},
+				"operate": func(n int) map[string]any {
+					return map[string]any{"atomic:operations": []any{operation("add", "data", newUser(fmt.Sprint("operated-", n)))}}
+				},
 				"createGroup": func(n int) map[string]any { return map[string]any{"key": fmt.Sprint("made-", n)} },
 			},
 		})

@@ -75,7 +75,7 @@ func pointersOf(t *testing.T, err error) []string {
 	t.Helper()
 	var pointers []string
 	for _, e := range resource.AllErrors(err) {
-		if e.Code != resource.MalformedDocument && e.Code != resource.NotFound {
+		if e.Code != resource.MalformedDocument && e.Code != resource.NotFound && e.Code != resource.PayloadTooLarge {
 			t.Errorf("the code is %s", e.Code)
 		}
 		pointers = append(pointers, e.Pointer)
@@ -127,6 +127,13 @@ func FuzzDocument(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, seed := range []string{
+		`{"op":"add","data":{"type":"group","lid":"g","relationships":{"members":{"data":[{"type":"user","lid":"u"}]}}}},{"op":"update","data":{"type":"group","lid":"g"}}`,
+		`{"op":"add","ref":{"type":"group","lid":"g","relationship":"members"},"data":[{"type":"user","id":"01J2KDPHTZYW3TAT1SKVAD63SQ","lid":"u"}]},{"op":"remove","href":"x"},1`,
+		`{"op":"add","data":{"type":"user","lid":"u"}},{"op":"add","data":{"type":"user","lid":"u"}},{"op":"update","ref":{"type":"user","lid":"u"},"href":1},{"op":"add","data":1}`,
+	} {
+		f.Add([]byte(`{"atomic:operations":[` + seed + `]}`))
+	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		decoded, err := decode(text)
 		if err == nil {
@@ -141,7 +148,30 @@ func FuzzDocument(f *testing.F) {
 		if err != nil && len(text) > 0 && (resourceErr == nil || oneErr == nil || manyErr == nil || argumentsErr == nil) {
 			t.Errorf("%q is refused, and taken", text)
 		}
-		for _, err := range []error{err, resourceErr, oneErr, manyErr, argumentsErr} {
+		ops, operationsErr := ReadOperations(text)
+		errs := []error{err, resourceErr, oneErr, manyErr, argumentsErr, operationsErr}
+		for i, op := range ops {
+			if op == nil {
+				continue
+			}
+			if (op.Ref == nil) == (op.Href == nil) {
+				t.Errorf("%q: operation %d is about %v and %v", text, i, op.Ref, op.Href)
+			}
+			_, resourceErr := op.Resource(about)
+			_, oneErr := op.Linkage(false)
+			_, manyErr := op.Linkage(true)
+			_, argumentsErr := op.Arguments()
+			for _, err := range []error{resourceErr, oneErr, manyErr, argumentsErr} {
+				var within resource.Errors
+				for _, e := range resource.AllErrors(err) {
+					within = append(within, e.Within(OperationPath(i)...))
+				}
+				if err != nil {
+					errs = append(errs, within)
+				}
+			}
+		}
+		for _, err := range errs {
 			if err == nil {
 				continue
 			}
@@ -188,4 +218,28 @@ func exists(v any, pointer string) bool {
 		}
 	}
 	return true
+}
+
+// TestLocals sees which resource a local id stands for.
+func TestLocals(t *testing.T) {
+	ops, err := ReadOperations([]byte(`{"atomic:operations":[
+		{"op":"add","data":{"type":"group","lid":"x"}},
+		{"op":"add","data":{"type":"user","lid":"x"}},
+		{"op":"add","ref":{"type":"group","lid":"x","relationship":"members"},"data":[{"type":"user","lid":"x"}]},
+		{"op":"update","data":{"type":"group","lid":"x","relationships":{"owner":{"data":{"type":"user","lid":"x"}}}}}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, user := ops[0].New, ops[1].New
+	if group.Compare(user) >= 0 {
+		t.Error("the ids do not ascend")
+	}
+	members, err := ops[2].Linkage(true)
+	if err != nil || ops[2].Ref.ID != group || *ops[2].Ref.Relationship != "members" || !slices.Equal(members, []resource.Identifier{{Type: "user", ID: user}}) {
+		t.Errorf("%+v, %v, %v", ops[2].Ref, members, err)
+	}
+	changed, err := ops[3].Resource(about)
+	if err != nil || ops[3].Ref.ID != group || *changed.ID != group.String() || changed.Body.Relationships["owner"][0].ID != user {
+		t.Errorf("%+v, %+v, %v", ops[3].Ref, changed, err)
+	}
 }

@@ -11,6 +11,9 @@ import (
 // AtomicExtension is the URI of the extension Atomic Operations 1.1, with which a document may hold several writes.
 const AtomicExtension = "https://jsonapi.org/ext/atomic"
 
+// AtomicMediaType is the media type of documents with the extension.
+const AtomicMediaType = MediaType + `;ext="` + AtomicExtension + `"`
+
 // MaxOperations is how many operations a document may hold.
 const MaxOperations = 1000
 

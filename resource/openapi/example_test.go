@@ -37,10 +37,13 @@ func ExampleDocument() {
 	}
 	doc := openapi.Document(registry.Descriptions(), openapi.Info{Version: "1.0.0"})
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
-		fmt.Println(path, doc.Paths[path]["get"].ID)
+		for method, op := range doc.Paths[path] {
+			fmt.Println(method, path, op.ID)
+		}
 	}
 	// Output:
-	// /api/admin/v1/planets listPlanets
-	// /api/admin/v1/planets/by-name/{name} getPlanetByName
-	// /api/admin/v1/planets/{id} getPlanet
+	// post /api/admin/v1/operations operate
+	// get /api/admin/v1/planets listPlanets
+	// get /api/admin/v1/planets/by-name/{name} getPlanetByName
+	// get /api/admin/v1/planets/{id} getPlanet
 }

@@ -137,6 +137,7 @@ type Schema struct {
 
 	Items    *Schema `json:"items,omitempty"`
 	MinItems int     `json:"minItems,omitempty"`
+	MaxItems int     `json:"maxItems,omitempty"`
 
 	Properties           Schemas  `json:"properties,omitempty"`
 	AdditionalProperties *bool    `json:"additionalProperties,omitempty"`

@@ -46,6 +46,7 @@ func Document(types []*resource.Description, info Info) *Spec {
 		b.doc.Tags = append(b.doc.Tags, Tag{d.Name, d.Doc})
 		b.describe(d)
 	}
+	b.describeOperations()
 	return b.doc
 }
 

@@ -298,6 +298,10 @@ func truth(t *testing.T) (*openapi3.T, openapitest.Server) {
 	}
 	return load(t, text), openapitest.Server{Do: do, Members: map[string]func(int) map[string]any{
 		"createLibraryBook": book, "updateLibraryBook": book, "updateLibraryBookByShortTitle": book,
+		"operate": func(n int) map[string]any {
+			return map[string]any{"atomic:operations": []any{map[string]any{"op": "add", "data": map[string]any{
+				"type": "library-book", "attributes": map[string]any{"short_title": fmt.Sprint("operated ", n), "code": "secret"}}}}}
+		},
 	}}
 }
 
@@ -385,6 +389,7 @@ func TestOperations(t *testing.T) {
 		"addLibraryBookSequels POST /library-books/{id}/relationships/sequels",
 		"replaceLibraryBookSequels PATCH /library-books/{id}/relationships/sequels",
 		"removeLibraryBookSequels DELETE /library-books/{id}/relationships/sequels",
+		"operate POST /operations",
 	}
 	for _, at := range []struct{ name, path string }{
 		{"LibraryBook", "/library-books/{id}"},

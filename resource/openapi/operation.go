@@ -42,9 +42,7 @@ func (b *builder) add(d *resource.Description, c call) {
 	success := answer(http.StatusText(c.status), c.answer)
 	if c.method == http.MethodPost {
 		op.Parameters = slices.Concat(op.Parameters, []*Parameter{parameter("idempotency_key")})
-		success.Headers = map[string]Header{"Idempotency-Replayed": {
-			Description: "The answer was given before, to the first request with this Idempotency-Key.", Schema: constant("true"),
-		}}
+		success.Headers = replayed()
 	}
 	if c.status == http.StatusCreated {
 		success.Headers["Location"] = header("The path of the new resource.", text(""))
@@ -68,6 +66,13 @@ func (b *builder) add(d *resource.Description, c call) {
 		b.doc.Paths[path] = PathItem{}
 	}
 	b.doc.Paths[path][strings.ToLower(c.method)] = op
+}
+
+// replayed are the headers of an answer to a POST.
+func replayed() map[string]Header {
+	return map[string]Header{"Idempotency-Replayed": {
+		Description: "The answer was given before, to the first request with this Idempotency-Key.", Schema: constant("true"),
+	}}
 }
 
 // describe adds all operations of a type.

@@ -109,11 +109,11 @@ type operation struct {
 // typ is the type that the operation is about.
 func (op *operation) typ() string { return op.Tags[0] }
 
-// success is the one status below 400 that the document lists.
+// success is the first status below 400 that the document lists.
 func (op *operation) success() (int, *openapi3.Response) {
-	for status, response := range op.Responses.Map() {
+	for _, status := range slices.Sorted(maps.Keys(op.Responses.Map())) {
 		if code, err := strconv.Atoi(status); err == nil && code < 400 {
-			return code, response.Value
+			return code, op.Responses.Value(status).Value
 		}
 	}
 	return 0, nil
@@ -131,7 +131,17 @@ func (op *operation) bodySchema() *openapi3.Schema {
 	if op.RequestBody == nil {
 		return nil
 	}
-	return op.RequestBody.Value.Content.Get(vendor).Schema.Value
+	return op.RequestBody.Value.Content.Get(op.vendor()).Schema.Value
+}
+
+// vendor is JSON:API's media type, with the extension that the operation has if it has one.
+func (op *operation) vendor() string {
+	if op.RequestBody != nil && op.RequestBody.Value.Content.Get(vendor) == nil {
+		for mediaType := range op.RequestBody.Value.Content {
+			return mediaType
+		}
+	}
+	return vendor
 }
 
 const vendor = "application/vnd.api+json"
@@ -194,7 +204,7 @@ func (c *checker) check(op *operation) {
 	want(http.StatusBadRequest, "with half a body", func(right *call) { right.body = "{" })
 	want(http.StatusUnsupportedMediaType, "with plain text", func(right *call) { right.contentType = "text/plain" })
 	want(http.StatusRequestEntityTooLarge, "with a large body", func(right *call) {
-		right.body = `{"data":"` + strings.Repeat("a", 1<<20) + `"}`
+		right.body = `{"data":"` + strings.Repeat("a", 10<<20) + `"}`
 	})
 	if members := members(op.bodySchema()); members != nil {
 		want(http.StatusUnprocessableEntity, "with an unknown member", func(right *call) {
@@ -228,7 +238,7 @@ func (c *checker) right(op *operation) (*call, error) {
 	if err != nil {
 		return nil, err
 	}
-	right := &call{path: path, query: url.Values{}, header: http.Header{}, accept: vendor, contentType: vendor}
+	right := &call{path: path, query: url.Values{}, header: http.Header{}, accept: op.vendor(), contentType: op.vendor()}
 	if op.method != http.MethodGet { // an action on all that meet the filters: together, few or none meet them
 		for _, p := range op.Parameters {
 			if v := values(p.Value); len(v) > 0 {
@@ -507,12 +517,12 @@ func data(body *openapi3.Schema) *openapi3.Schema {
 	return &openapi3.Schema{}
 }
 
-// members is the schema of the attributes or arguments in a body, nil if it has linkage.
+// members is the schema of the attributes or arguments in a body, nil if it has neither.
 func members(body *openapi3.Schema) *openapi3.Schema {
 	if attributes := data(body).Properties["attributes"]; attributes != nil {
 		return attributes.Value
 	}
-	if body.Properties["data"] != nil {
+	if body.Properties["data"] != nil || body.AdditionalProperties.Has == nil { // which arguments forbid
 		return nil
 	}
 	return body
