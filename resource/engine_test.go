@@ -485,3 +485,13 @@ func TestSeveralOperations(t *testing.T) {
 	f.refuse = resource.Errorf(resource.Conflict, "not now")
 	fails([]string{"1 conflict"}, resource.Operation{Verb: resource.List, Type: "ship", Principal: admiral}, resource.Operation{Verb: "scuttle-others", Type: "ship", ID: results[0].ID, Principal: admiral})
 }
+
+// TestReservedPath sees that no type takes the path of several operations.
+func TestReservedPath(t *testing.T) {
+	schema := sailorSchema
+	schema.Name, schema.Plural = "operation", resource.Operations
+	registry := &resource.Registry{}
+	if registry.Register(resource.Type[sailor]{Schema: schema}) == nil || registry.Type("operation") != nil {
+		t.Error("a type has the path of several operations")
+	}
+}
