@@ -46,6 +46,9 @@ func (s *Snapshot[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
 // Window is a list in memory: it filters, orders and cuts rows as a store has to. See [Env] for related.
 func (s *Schema[T]) Window(rows []T, q Query, related func(id ulid.ULID, relation string, c Condition) bool) Page[T] {
 	env := Env{Now: q.Now, Related: related}
+	if q.Of != nil {
+		return s.of(rows, q, env)
+	}
 	var met []int // indexes of rows, in the order asked for
 	for i := range rows {
 		if s.Match(q.Where, &rows[i], env) {
@@ -78,5 +81,26 @@ func (s *Schema[T]) Window(rows []T, q Query, related func(id ulid.ULID, relatio
 		page.Rows = append(page.Rows, rows[i])
 	}
 	page.Prev, page.Next = from > 0, to < len(met)
+	return page
+}
+
+// of is what is related to each of several resources, by id.
+func (s *Schema[T]) of(rows []T, q Query, env Env) Page[T] {
+	page := Page[T]{Of: Of{More: map[ulid.ULID]bool{}}}
+	reference := s.Reference(q.Of.Name)
+	for _, to := range q.Of.To {
+		where := All{Exists{q.Of.Name, Equal("id", to)}, q.Where}
+		if reference != nil && !reference.Many {
+			where[0] = Equal(q.Of.Name, to)
+		}
+		some := s.Window(rows, Query{Where: where, Window: pagination.First(q.Window.Size), Now: q.Now}, env.Related)
+		page.Rows = append(page.Rows, some.Rows...)
+		for range some.Rows {
+			page.Of.Rows = append(page.Of.Rows, to)
+		}
+		if some.Next {
+			page.Of.More[to] = true
+		}
+	}
 	return page
 }

@@ -18,8 +18,8 @@ type Query struct {
 	Fields []string  // the attributes and references that are looked at, nil for all; more may be read
 	Now    time.Time // what the condition takes for now
 
-	// Of asks for what is related to each of several resources, instead of one list. There are no bounds and no
-	// total then: the window's size is that of each.
+	// Of asks for what is related to each of several resources, instead of one list. There are no bounds, no order
+	// but by id, and no total then: the window's size is that of each.
 	Of *Relation
 }
 
@@ -27,7 +27,7 @@ type Query struct {
 // "type.reference", by the to-many reference of that type, which the resources are of.
 type Relation struct {
 	Name string
-	To   []ulid.ULID
+	To   []ulid.ULID // at most 4096, each once
 }
 
 // Page is what a list answers: rows in the order asked for, whether there are rows before and after them, and how
@@ -41,7 +41,8 @@ type Page[T any] struct {
 	Of Of // of a query for what is related to several resources
 }
 
-// Of says what rows are related to. The rows of one resource stand together; a row stands there once for each.
+// Of says what rows are related to. The rows of one resource stand together, by id; a row stands there once for
+// each.
 type Of struct {
 	Rows []ulid.ULID        // for each row, the resource
 	More map[ulid.ULID]bool // the resources that have more of them

@@ -21,10 +21,12 @@ type builder struct {
 
 	layout   *layout
 	prefix   string // of the table's columns, with its dot
+	id       string // what holds the table's ids too, and is read instead; empty for its column id
 	depth    int    // of nested relations
 	now      time.Time
 	literals bool
 	walked   func(column string, op resource.Op) bool // that no index is to find; nil for none
+	ties     map[resource.Exists]tie                  // how ties to one resource are asked, unless they lead to the rows
 }
 
 // literal is a builder for definitions.
@@ -66,7 +68,13 @@ func (b *builder) bindRaw(v any) {
 }
 
 // name appends a column.
-func (b *builder) name(column string) { b.write(b.prefix, quote(column)) }
+func (b *builder) name(column string) {
+	if column == "id" && b.id != "" {
+		b.write(b.id)
+		return
+	}
+	b.write(b.prefix, quote(column))
+}
 
 // searched appends a column whose index may find the value that follows, or is kept from doing so.
 func (b *builder) searched(column string, op resource.Op) {
@@ -87,6 +95,10 @@ func (b *builder) where(c resource.Condition, not bool) {
 	case resource.All:
 		b.parts(c, not, !not)
 	case resource.Any:
+		if attribute, values, ok := b.among(c); ok {
+			b.in(attribute, values, not)
+			return
+		}
 		b.parts(c, not, not)
 	case resource.Not:
 		b.where(c.Condition, !not)
@@ -127,34 +139,6 @@ func (b *builder) parts(parts []resource.Condition, not, and bool) {
 	if len(parts) > 1 {
 		b.WriteByte(')')
 	}
-}
-
-// exists appends a set of ids rather than a correlated EXISTS, so that the few rows that are related can lead to
-// the rows that are asked for.
-func (b *builder) exists(c resource.Exists, not bool) {
-	outer, l := b.prefix, b.layout
-	link := l.link(c.Relation)
-	if link == nil {
-		b.fail("there is no to-many relation %q", c.Relation)
-		return
-	}
-	target := l.db.layout(link.target)
-	if target == nil {
-		b.fail("there is no table of %q", link.target)
-		return
-	}
-	b.name("id")
-	if not {
-		b.write(" NOT")
-	}
-	b.depth++
-	links, targets := "l"+strconv.Itoa(b.depth), "t"+strconv.Itoa(b.depth)
-	b.write(" IN (SELECT ", links, ".from_id FROM ", quote(link.table), " AS ", links,
-		" JOIN ", quote(target.table), " AS ", targets, " ON ", targets, ".id = ", links, ".to_id WHERE ")
-	b.layout, b.prefix = target, targets+"."
-	b.condition(c.Condition)
-	b.layout, b.prefix = l, outer
-	b.WriteByte(')')
 }
 
 var (

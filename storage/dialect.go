@@ -63,6 +63,10 @@ type Traits struct {
 	Snapshot          string // begins a transaction that only reads, all of it from one state of the database
 	Analyze           string // gathers what the planner knows of the tables; empty if plans do not depend on it
 
+	// Among stands around a SELECT of a few ids that depends on another row: an id is one of them. An index of the
+	// ids is to find it.
+	Among [2]string
+
 	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:
 	// a format for the name of the events' table that gives positions to the committed events without one.
 	OneWriter bool

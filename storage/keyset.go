@@ -240,9 +240,14 @@ func (p *listing) order(b *builder, prefix string, depth int, backward bool) {
 		} else {
 			b.write(", ")
 		}
-		if prefix != "" {
-			b.write(prefix, ".")
+		switch prefix {
+		case alias:
+			b.name(k.column)
+		case "":
+			b.write(quote(k.column))
+		default:
+			b.write(prefix, ".", quote(k.column))
 		}
-		b.write(quote(k.column), k.direction(&b.layout.db.traits))
+		b.write(k.direction(&b.layout.db.traits))
 	}
 }

@@ -29,6 +29,7 @@ type span struct {
 	sorted bool   // an index has the rows in the order of the column
 	state  bool   // a counter knows how many rows meet it ...
 	cells  []int  // ... by these cells
+	tie    bool   // it is a tie to one resource
 	index  string // which finds the rows, if it has to be named; quoted
 }
 
@@ -37,6 +38,10 @@ func (l *layout) spans(c resource.Condition, sorted bool) []span {
 	var spans []span
 	var find func(c resource.Condition)
 	find = func(c resource.Condition) {
+		if exists, ok := c.(resource.Exists); ok && l.tied(exists) != nil {
+			spans = append(spans, span{parts: resource.All{c}, tie: true})
+			return
+		}
 		if sorted {
 			if s, ok := l.selective(c); ok {
 				spans = append(spans, s)
@@ -153,7 +158,8 @@ func (l *layout) beginning(column string) *index {
 	return nil
 }
 
-// survey finds out whether one of the listing's spans holds few rows.
+// survey finds out whether one of the listing's spans holds few rows. If none does, and the list is in the order of
+// ids, the links of a tie are walked, since that is their order too.
 func (p *listing) survey(ctx context.Context, l *layout) error {
 	for i := range p.spans {
 		few, err := p.few(ctx, l, &p.spans[i])
@@ -166,6 +172,10 @@ func (p *listing) survey(ctx context.Context, l *layout) error {
 			return nil
 		}
 	}
+	if i := slices.IndexFunc(p.spans, func(s span) bool { return s.tie }); i >= 0 && len(p.keys) == 1 {
+		p.along = &p.spans[i]
+		p.total.write = p.countLinks
+	}
 	return nil
 }
 
@@ -173,9 +183,14 @@ func (p *listing) survey(ctx context.Context, l *layout) error {
 func (p *listing) few(ctx context.Context, l *layout, s *span) (bool, error) {
 	b := &builder{layout: l, prefix: alias + ".", now: p.now}
 	b.write("SELECT ")
-	if s.state {
+	switch {
+	case s.state:
 		b.sum(s.cells)
-	} else {
+	case s.tie:
+		b.write("1")
+		b.links(s.parts[0].(resource.Exists), false)
+		b.write(" LIMIT 1 OFFSET ", strconv.Itoa(narrow-1))
+	default:
 		b.write("1 FROM ", p.table, " AS ", alias, " WHERE ")
 		b.condition(s.parts)
 		if s.sorted {
@@ -198,11 +213,31 @@ func (p *listing) few(ctx context.Context, l *layout, s *span) (bool, error) {
 	return s.state && n < narrow, l.db.failed(err)
 }
 
+// ties are how the listing's ties are asked. None but a narrow one leads to the rows.
+func (p *listing) ties() map[resource.Exists]tie {
+	var ties map[resource.Exists]tie
+	for i := range p.spans {
+		s := &p.spans[i]
+		if !s.tie || s == p.narrow {
+			continue
+		}
+		if ties == nil {
+			ties = map[resource.Exists]tie{}
+		}
+		ties[s.parts[0].(resource.Exists)] = tieAsked
+		if s == p.along {
+			ties[s.parts[0].(resource.Exists)] = tieWalked
+		}
+	}
+	return ties
+}
+
 // take appends the few rows of a narrow span as a table of their own, for the statement that follows.
 func (p *listing) take(b *builder) {
 	b.write("WITH narrow AS MATERIALIZED (SELECT ")
 	p.names(b, alias)
 	p.source(b, p.narrow.index)
+	b.ties = p.ties()
 	p.where(b)
 	b.write(") ")
 }
@@ -222,7 +257,13 @@ func (p *listing) from(b *builder, i *interval) {
 		b.write(" FROM narrow AS ", alias, " WHERE TRUE")
 		return
 	}
-	p.source(b, p.index)
+	if p.along != nil {
+		b.links(p.along.parts[0].(resource.Exists), true)
+		b.write(" AND ")
+	} else {
+		p.source(b, p.index)
+	}
+	b.ties = p.ties()
 	if len(p.spans) > 0 {
 		b.walked = func(column string, op resource.Op) bool { return p.walked(i, column, op) }
 	}

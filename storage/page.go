@@ -30,6 +30,8 @@ type listing struct {
 
 	spans  []span // of the condition
 	narrow *span  // the one of them that holds few rows, if any
+	along  *span  // the one of them whose links are walked, if any
+	alone  bool   // the condition asks one thing
 	costly bool   // the condition has to look at whole texts, row by row
 }
 
@@ -103,7 +105,11 @@ func (p *listing) write(b *builder, f form) {
 		p.part(b, &intervals[i])
 	}
 	if f.always { // the union is no part of the statement around it then
-		p.sorted(b, "", 0)
+		prefix := ""
+		if len(intervals) == 1 {
+			prefix = alias
+		}
+		p.sorted(b, prefix, 0)
 	}
 	b.write(") AS page")
 	if f.always {

@@ -133,6 +133,9 @@ func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T]
 	if q.Fields != nil {
 		in.members, p.columns = t.some(q.Fields, p.keys)
 	}
+	if q.Of != nil {
+		return t.of(ctx, q, p.columns, in)
+	}
 	return fetch(ctx, t.layout, p, in)
 }
 
@@ -142,7 +145,7 @@ func (t *Table[T]) listing(q resource.Query) *listing {
 		window: q.Window, count: q.Count, now: q.Now,
 		keys: l.keys(q.Order), columns: t.columns, table: quote(l.table),
 		where: func(b *builder) { b.condition(q.Where) },
-		total: l.total(q), costly: resource.Costly(q.Where),
+		total: l.total(q), costly: resource.Costly(q.Where), alone: conjuncts(q.Where) == 1,
 	}
 	p.distinct = len(p.keys)
 	if len(p.keys) > 1 {

@@ -47,7 +47,7 @@ const cacheSize = 4096
 // Traits are the facts about SQLite.
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
-		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr", Walked: "+", IndexedBy: " INDEXED BY ", Explain: "EXPLAIN QUERY PLAN ",
+		Name: name, TableSuffix: " WITHOUT ROWID", Position: "instr", Among: [2]string{"IN (", ")"}, Walked: "+", IndexedBy: " INDEXED BY ", Explain: "EXPLAIN QUERY PLAN ",
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
 		Snapshot: "BEGIN",
 		State:    "PRAGMA data_version",

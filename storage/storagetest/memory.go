@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type Memory[T any] struct {
 	mu      sync.RWMutex
 	rows    map[ulid.ULID]*T // none is ever changed, only replaced
 	links   map[string]map[link]bool
-	targets map[string]Target
+	targets map[string]Target    // of its references
+	sources map[string]Target    // of the references to it, by "type.reference"
 	deleted []func(id ulid.ULID) // told when a row is deleted
 }
 
@@ -34,6 +36,10 @@ type link struct{ from, to ulid.ULID }
 type Target interface {
 	// meets reports whether there is a row of that id which meets the condition.
 	meets(id ulid.ULID, c resource.Condition, now time.Time) bool
+	// naming are the ids of the rows that name a resource by a reference, in no order.
+	naming(reference string, to ulid.ULID) []ulid.ULID
+	// isNamed says where the resources are that name its rows, by a relation "type.reference".
+	isNamed(relation string, source Target)
 	// onDelete has a function told of rows that are deleted.
 	onDelete(func(id ulid.ULID))
 }
@@ -41,17 +47,19 @@ type Target interface {
 // NewMemory makes an empty store of the schema.
 func NewMemory[T any](schema resource.Schema[T]) *Memory[T] {
 	return &Memory[T]{
-		schema: schema, rows: map[ulid.ULID]*T{}, links: map[string]map[link]bool{}, targets: map[string]Target{},
+		schema: schema, rows: map[ulid.ULID]*T{}, links: map[string]map[link]bool{},
+		targets: map[string]Target{}, sources: map[string]Target{},
 	}
 }
 
-// Relate says where the resources are that a to-many reference links. Links to rows that are not there are
-// refused from then on, and links go with either end.
-func (m *Memory[T]) Relate(relation string, target Target) {
+// Relate says where the resources are that a reference names. Links to rows that are not there are refused from
+// then on, and links go with either end.
+func (m *Memory[T]) Relate(reference string, target Target) {
 	m.mu.Lock()
-	m.targets[relation] = target
+	m.targets[reference] = target
 	m.mu.Unlock()
-	target.onDelete(func(id ulid.ULID) { m.forget(func(r string, l link) bool { return r == relation && l.to == id }) })
+	target.isNamed(m.schema.Name+"."+reference, m)
+	target.onDelete(func(id ulid.ULID) { m.forget(func(r string, l link) bool { return r == reference && l.to == id }) })
 }
 
 // List answers a page.
@@ -62,11 +70,7 @@ func (m *Memory[T]) List(_ context.Context, q resource.Query) (resource.Page[T],
 		rows = append(rows, *row)
 	}
 	m.mu.RUnlock()
-	page := m.schema.Window(rows, q, func(id ulid.ULID, relation string, c resource.Condition) bool {
-		return slices.ContainsFunc(m.linked(relation, id), func(to ulid.ULID) bool {
-			return m.target(relation).meets(to, c, q.Now)
-		})
-	})
+	page := m.schema.Window(rows, q, m.related(q.Now))
 	for i := range page.Rows {
 		page.Rows[i] = *m.clone(&page.Rows[i])
 	}
@@ -226,13 +230,51 @@ func (m *Memory[T]) meets(id ulid.ULID, c resource.Condition, now time.Time) boo
 	m.mu.RLock()
 	row, ok := m.rows[id]
 	m.mu.RUnlock()
-	return ok && m.schema.Match(c, row, resource.Env{Now: now})
+	return ok && m.schema.Match(c, row, resource.Env{Now: now, Related: m.related(now)})
 }
 
 func (m *Memory[T]) onDelete(tell func(id ulid.ULID)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.deleted = append(m.deleted, tell)
+}
+
+func (m *Memory[T]) naming(reference string, to ulid.ULID) (from []ulid.ULID) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for l := range m.links[reference] {
+		if l.to == to {
+			from = append(from, l.from)
+		}
+	}
+	if r := m.schema.Reference(reference); !r.Many {
+		for id, row := range m.rows {
+			if r.Target(row).ID == to {
+				from = append(from, id)
+			}
+		}
+	}
+	return from
+}
+
+func (m *Memory[T]) isNamed(relation string, source Target) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sources[relation] = source
+}
+
+// related is the [resource.Env.Related] of a time.
+func (m *Memory[T]) related(now time.Time) func(id ulid.ULID, relation string, c resource.Condition) bool {
+	return func(id ulid.ULID, relation string, c resource.Condition) bool {
+		others, ids := m.target(relation), m.linked(relation, id)
+		if _, reference, inverse := strings.Cut(relation, "."); inverse {
+			m.mu.RLock()
+			others = m.sources[relation]
+			m.mu.RUnlock()
+			ids = others.naming(reference, id)
+		}
+		return slices.ContainsFunc(ids, func(other ulid.ULID) bool { return others.meets(other, c, now) })
+	}
 }
 
 func (m *Memory[T]) target(relation string) Target {
