@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -122,6 +123,13 @@ type Body struct {
 	Relationships map[string][]Identifier
 	// Bare says that the attributes were given without a document around them.
 	Bare bool
+}
+
+// members are the names of what the body gives, sorted.
+func (b Body) members() []string {
+	names := append(sorted(b.Attributes), sorted(b.Relationships)...)
+	slices.Sort(names)
+	return names
 }
 
 // AppendMeta appends meta as JSON.

@@ -16,6 +16,7 @@ type served interface {
 	linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error)
 	// prepare reads the body before the transaction begins; what it returns runs in it.
 	prepare(op Operation) (func(tx *Tx, id ulid.ULID) (Result, []string, bool, error), error)
+	importing(bodies []Body) func(tx *Tx) ([]Imported, error)
 }
 
 // plan is a declared type, compiled.
@@ -189,10 +190,10 @@ func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), 
 	}, nil
 }
 
-func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outcome[T], error) {
+// row is a new row.
+func (p *plan[T]) row(tx *Tx, id ulid.ULID, apply func(*T)) *T {
 	s, row := &p.Schema, new(T)
 	*s.ID(row) = id
-	var changed []string
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
 		if a.AttributeDescription.Created {
@@ -202,24 +203,27 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 		}
 	}
 	apply(row)
-	for name := range body.Attributes {
-		changed = append(changed, name)
-	}
-	for name := range body.Relationships {
-		changed = append(changed, name)
-	}
-	slices.Sort(changed)
+	return row
+}
+
+// admit checks a new row: what it refers to is there, and the checks have nothing against it.
+func (p *plan[T]) admit(tx *Tx, row *T, body Body) error {
 	if err := tx.exist(p.about.References, body.Relationships); err != nil {
-		return outcome[T]{}, err
+		return err
 	}
-	if err := p.check(tx, nil, row); err != nil {
+	return p.check(tx, nil, row)
+}
+
+func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outcome[T], error) {
+	row := p.row(tx, id, apply)
+	if err := p.admit(tx, row, body); err != nil {
 		return outcome[T]{}, err
 	}
 	if err := p.Create(tx, row); err != nil {
 		return outcome[T]{}, err
 	}
 	_, err := p.link(tx, id, body.Relationships)
-	return outcome[T]{row: row, changed: changed, effect: true}, err
+	return outcome[T]{row: row, changed: body.members(), effect: true}, err
 }
 
 func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {

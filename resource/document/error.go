@@ -2,9 +2,11 @@ package document
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 
 	"github.com/google/jsonapi"
+	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
 )
@@ -32,6 +34,19 @@ type Source struct {
 	Pointer   string `json:"pointer,omitempty"`
 	Parameter string `json:"parameter,omitempty"`
 	Header    string `json:"header,omitempty"`
+}
+
+// AppendReport appends what became of a line of an import: the new resource, or the failures.
+func AppendReport(dst []byte, line int, about *resource.Description, id ulid.ULID, request string, errs resource.Errors) []byte {
+	dst = strconv.AppendInt(append(dst, `{"line":`...), int64(line), 10)
+	dst = append(dst, ',')
+	begin := len(dst)
+	if len(errs) > 0 {
+		dst = AppendErrors(dst, request, errs)
+	} else {
+		dst = appendIdentifier(dst, resource.Identifier{Type: about.Name, ID: id})
+	}
+	return slices.Delete(dst, begin, begin+1) // its brace
 }
 
 // AppendErrors appends the document of the failures of the request with an id. Pointers must be from the root of

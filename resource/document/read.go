@@ -31,6 +31,45 @@ func ReadResource(text []byte, about *resource.Description) (Resource, error) {
 	return r, shape.err()
 }
 
+// ReadLine reads a line of an import: a resource object as an export has it, or the whole document around one. What
+// the server decides is left out: the id, the members that no creation gives, and relationships without linkage. The
+// errors are those of [ReadResource], with pointers as if there were a document in any case.
+func ReadLine(text []byte, about *resource.Description) (r Resource, whole bool, err error) {
+	root, err := readObject(text)
+	if err != nil {
+		return r, true, err
+	}
+	data, whole := root["data"]
+	if !whole {
+		data = root
+	}
+	var shape reader
+	if object := shape.object(data, "data"); object != nil {
+		given(object, about)
+		r = shape.resource(object, about)
+	}
+	return r, whole, shape.err()
+}
+
+// given takes out of a resource object what is not for its writer to give.
+func given(object map[string]any, about *resource.Description) {
+	delete(object, "id")
+	attributes, _ := object["attributes"].(map[string]any)
+	for i := range about.Attributes {
+		if a := &about.Attributes[i]; a.Visible() && !a.Writable(true) {
+			delete(attributes, a.Name)
+		}
+	}
+	relationships, _ := object["relationships"].(map[string]any)
+	for i := range about.References {
+		r := &about.References[i]
+		relationship, _ := relationships[r.Name].(map[string]any)
+		if _, linkage := relationship["data"]; relationship != nil && !linkage || !r.Writable(true) {
+			delete(relationships, r.Name)
+		}
+	}
+}
+
 // ReadLinkage reads a document whose data is the linkage of one relationship: an array of identifiers for a
 // to-many, one or null for a to-one. The errors are those of [ReadResource].
 func ReadLinkage(text []byte, many bool) ([]resource.Identifier, error) {

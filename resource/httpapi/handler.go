@@ -140,6 +140,10 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 		a.status, a.stream = http.StatusOK, newStream(w, id)
 		return principal, a, h.export(a.stream, r, at, principal)
 	}
+	if verb == resource.Create && imports(r) {
+		a.status, a.stream = http.StatusOK, newStream(w, id)
+		return principal, a, h.importLines(a.stream, r, at, principal)
+	}
 	if unacceptable != nil {
 		return principal, a, unacceptable
 	}
