@@ -64,15 +64,20 @@ func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (re
 		return page, err
 	}
 	totals, question := &l.db.totals, p.question(l)
-	kept, stamped := totals.find(question), p.total.counter != ""
-	if stamped && kept.found {
-		page, stamp, err := read(ctx, l, p, in, form{stamp: true})
-		if err != nil || stamp == kept.stamp {
-			page.Total = kept.total
+	stamped := p.total.counter != ""
+	if stamped {
+		if page, same, err := recall(ctx, l, p, in, question); same || err != nil {
 			return page, err
 		}
+		waited, end := totals.turn(ctx, question)
+		defer end()
+		if waited {
+			if page, same, err := recall(ctx, l, p, in, question); same || err != nil {
+				return page, err
+			}
+		}
 	}
-	if time.Since(kept.gaveUp) > recount {
+	if time.Since(totals.find(question).gaveUp) > recount {
 		bounded, cancel := context.WithTimeout(ctx, l.db.options.CountBudget)
 		page, stamp, err := read(bounded, l, p, in, form{total: true, stamp: stamped})
 		late := errors.Is(bounded.Err(), context.DeadlineExceeded) && ctx.Err() == nil
@@ -95,6 +100,17 @@ func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (re
 	return page, err
 }
 
+// recall answers the page with the total that is kept, if its stamp is still the same.
+func recall[T any](ctx context.Context, l *layout, p *listing, in *reader[T], question [sha256.Size]byte) (page resource.Page[T], same bool, err error) {
+	kept := l.db.totals.find(question)
+	if !kept.found {
+		return page, false, nil
+	}
+	page, stamp, err := read(ctx, l, p, in, form{stamp: true})
+	page.Total = kept.total
+	return page, stamp == kept.stamp, err
+}
+
 // question stands for what is counted, whenever it is asked.
 func (p *listing) question(l *layout) [sha256.Size]byte {
 	b := &builder{layout: l, prefix: alias + "."}
@@ -111,8 +127,36 @@ type keptTotal struct {
 
 // totals are those that have been counted.
 type totals struct {
-	mu   sync.Mutex
-	kept map[[sha256.Size]byte]keptTotal
+	mu      sync.Mutex
+	kept    map[[sha256.Size]byte]keptTotal
+	running map[[sha256.Size]byte]chan struct{} // questions that are being counted; closed when that is done
+}
+
+// turn keeps many who ask the same at once from all counting it: whoever is the first counts, and ends the turn;
+// the others wait for that, once.
+func (t *totals) turn(ctx context.Context, question [sha256.Size]byte) (waited bool, end func()) {
+	t.mu.Lock()
+	running := t.running[question]
+	if running != nil {
+		t.mu.Unlock()
+		select {
+		case <-running:
+		case <-ctx.Done():
+		}
+		return true, func() {}
+	}
+	defer t.mu.Unlock()
+	if t.running == nil {
+		t.running = map[[sha256.Size]byte]chan struct{}{}
+	}
+	running = make(chan struct{})
+	t.running[question] = running
+	return false, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.running, question)
+		close(running)
+	}
 }
 
 func (t *totals) find(question [sha256.Size]byte) keptTotal {
