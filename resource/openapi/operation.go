@@ -9,6 +9,7 @@ import (
 
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/document"
 	"reeve/resource/httpapi"
 	"reeve/resource/idempotency"
 )
@@ -96,6 +97,8 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 	if d.Serves(resource.List) {
 		b.add(d, call{
 			method: http.MethodGet, path: path, id: "list" + pascal(d.Plural), verb: resource.List,
+			doc: "With `Accept: " + document.LinesType + "` the answer is all of the list instead of a page: a resource " +
+				"object a line, out of one state of the database. If that fails on the way, the last line has errors.",
 			parameters: slices.Concat(pages(), filters(d)),
 			status:     http.StatusOK, answer: b.listDocument(d),
 		})
@@ -103,6 +106,8 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 	if d.Serves(resource.Create) {
 		b.add(d, call{
 			method: http.MethodPost, path: path, id: "create" + pascal(d.Name), verb: resource.Create,
+			doc: "With `Content-Type: " + document.LinesType + "` each line is a resource object to be created, as an export " +
+				"has it, and the answer a line for each: its number with the new identifier, or with errors.",
 			body:   b.body(d, created),
 			status: http.StatusCreated, answer: b.document(d, issued),
 		})
