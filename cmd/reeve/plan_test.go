@@ -167,7 +167,8 @@ var (
 
 // taken reports whether SQLite has an index find a few rows, which alone are asked further.
 func taken(plan string) bool {
-	return strings.HasPrefix(plan, "MATERIALIZE narrow\nSEARCH t0 USING INDEX")
+	const narrow = "MATERIALIZE narrow\nSEARCH t0 USING "
+	return strings.HasPrefix(plan, narrow+"INDEX") || strings.HasPrefix(plan, narrow+"PRIMARY KEY (id=?)")
 }
 
 // sorts reports whether a plan sorts more than a few rows.

@@ -30,7 +30,7 @@ var Schema = resource.Schema[Group]{
 		resource.Attr("description", func(g *Group) *string { return &g.Description }).Nullable().MaxLength(10_000),
 		resource.Attr("created_at", func(g *Group) *time.Time { return &g.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
 	},
-	References: []resource.Reference[Group]{resource.ToMany[Group]("members", "user")},
+	References: []resource.Reference[Group]{resource.ToMany[Group]("members", "user").Inverse("groups")},
 	Sorts:      [][]string{{"name"}, {"created_at"}},
 	Filters: []resource.Filter{{Name: "member", Kind: resource.ID, Doc: "The id of a user who is a member.", Where: func(user any) resource.Condition {
 		return resource.Exists{Relation: "members", Condition: resource.Equal("id", user)}

@@ -51,8 +51,8 @@ var Schema = resource.Schema[Session]{
 		}).Doc("Whether this is the session of the caller."),
 	},
 	References: []resource.Reference[Session]{
-		resource.ToOne("user", "user", func(s *Session) *ulid.ULID { return &s.User }).Nullable().ReadOnly().OnDelete(resource.Cascade),
-		resource.ToOne("client", "client", func(s *Session) *ulid.ULID { return &s.Client }).Nullable().ReadOnly().OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(s *Session) *ulid.ULID { return &s.User }).Nullable().ReadOnly().OnDelete(resource.Cascade).Inverse("sessions"),
+		resource.ToOne("client", "client", func(s *Session) *ulid.ULID { return &s.Client }).Nullable().ReadOnly().OnDelete(resource.Cascade).Inverse("sessions"),
 	},
 	Sorts: [][]string{{"created_at"}, {"last_active_at"}},
 	Filters: []resource.Filter{{Name: "status", Values: map[string]resource.Condition{

@@ -49,7 +49,7 @@ var Schema = resource.Schema[Token]{
 		resource.Once("token", func(t *Token) *string { return &t.Token }).Nullable(),
 	},
 	References: []resource.Reference[Token]{
-		resource.ToOne("user", "user", func(t *Token) *ulid.ULID { return &t.User }).Required().Fixed().OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(t *Token) *ulid.ULID { return &t.User }).Required().Fixed().OnDelete(resource.Cascade).Inverse("tokens"),
 	},
 	Sorts: [][]string{{"created_at"}, {"expires_at"}},
 	Filters: []resource.Filter{
