@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
+	"reeve/resource/document"
 	"reeve/resource/resourcetest"
 )
 
@@ -210,6 +211,9 @@ func TestNegotiation(t *testing.T) {
 		accepted("text/html, */*;q=0.1", vnd),
 		accepted(vnd+`; charset=utf-8, `+vnd, vnd),
 		accepted(vnd+`; profile="https://example.com/unknown https://example.com/other"`, vnd),
+		accepted(vnd+`; profile="https://example.com/unknown `+document.CursorProfile+`"`, document.ProfileType),
+		accepted(vnd+`; profile="`+document.CursorProfile+`"; charset=utf-8, `+vnd, vnd),
+		accepted(vnd+`; profile="`+document.CursorProfile+`"; q=0, `+plain, plain),
 		accepted(vnd+`; ext="https://example.com/a,b", `+vnd, vnd),
 		accepted(`text/html;level="1,2\"", `+plain, plain),
 		refused(vnd+"; charset=utf-8"),

@@ -116,6 +116,19 @@ func parseAccept(header string) []mediaRange {
 	return ranges
 }
 
+// asksFor reports whether the header Accept names a profile with JSON:API's type (JSON:API 1.1, "Server
+// Responsibilities").
+func asksFor(profile string, accept []string) bool {
+	header := strings.Join(accept, ",")
+	if !strings.Contains(header, profile) {
+		return false
+	}
+	return slices.ContainsFunc(parseAccept(header), func(r mediaRange) bool {
+		return r.media == document.MediaType && r.q > 0 && understood(r.parameters, "") &&
+			slices.Contains(strings.Fields(r.parameters["profile"]), profile)
+	})
+}
+
 // splitList cuts a header at its commas, apart from those within quotes.
 func splitList(header string) []string {
 	var elements []string

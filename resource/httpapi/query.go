@@ -43,6 +43,7 @@ type takes struct {
 	filters  bool
 	shows    bool // include and fields
 	affected bool // max_affected
+	profile  bool // pages are those of the cursor pagination profile unless page[first] or page[last] says otherwise
 }
 
 // parseQuery reads a query string by the rules of application/x-www-form-urlencoded (URL Standard, section 5.1),
@@ -160,7 +161,7 @@ var counts = map[string]pagination.Count{
 }
 
 // page understands the parameters that say which page of which order is asked for: those of the seed, or with
-// page[size] those of the cursor pagination profile.
+// page[size], or where Accept asks for it, those of the cursor pagination profile.
 func (r *queryReader) page() {
 	about := r.takes.pages
 	if about == nil {
@@ -190,10 +191,12 @@ func (r *queryReader) page() {
 	after, hasAfter := r.given["page[after]"]
 	before, hasBefore := r.given["page[before]"]
 	if hasSize {
-		r.query.profile, window.Backward = true, hasBefore
 		window.Size = r.size(size)
+	}
+	if r.query.profile = hasSize || r.takes.profile && !hasFirst && !hasLast; r.query.profile {
+		window.Backward = hasBefore
 		if hasAfter && hasBefore {
-			r.find(resource.InvalidParameter, "page[before]", "with page[size], page[after] and page[before] exclude each other")
+			r.find(resource.InvalidParameter, "page[before]", "page[after] and page[before] exclude each other in the profile, which page[size] asks for too")
 			r.kind("range-pagination-not-supported")
 			return
 		}
@@ -204,7 +207,7 @@ func (r *queryReader) page() {
 	if hasAfter {
 		window.After = r.cursor("page[after]", after)
 	}
-	if hasBefore && !(hasSize && before == "") { // an empty one is the end of the list, as in the link to the last page
+	if hasBefore && !(r.query.profile && before == "") { // an empty one is the end of the list, as in the link to the last page
 		window.Before = r.cursor("page[before]", before)
 	}
 }

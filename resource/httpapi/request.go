@@ -32,6 +32,7 @@ type request struct {
 	place
 	query     query
 	form      form
+	profile   bool // Accept asks for the cursor pagination profile
 	misasked  bool // the query has problems, of which the engine may know more
 	operation resource.Operation
 	parts     []part              // instead of one operation, several
@@ -43,7 +44,7 @@ type request struct {
 //
 // A GET or DELETE of a resource does not look at its body (RFC 9110, section 9.3.5, gives it no meaning).
 func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb string) (req *request, err error) {
-	req = &request{place: at}
+	req = &request{place: at, profile: asksFor(document.CursorProfile, r.Header.Values("Accept"))}
 	if at.kind != operations {
 		req.operation = resource.Operation{Verb: verb, Type: at.about.Name, ID: at.id, Key: at.key}
 	}
@@ -110,7 +111,7 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 
 // readQuery reads the query string. Filters, fields and paths of relationships are the engine's to check.
 func (r *request) readQuery(raw string) error {
-	var takes takes
+	takes := takes{profile: r.profile}
 	switch {
 	case r.operation.Verb == resource.List:
 		takes.pages, takes.sorts, takes.filters, takes.shows = r.about, true, true, true

@@ -25,6 +25,7 @@ var query = []Check{
 		if r := t.ToMany; r.Name != "" {
 			_, owner, _ := t.included()
 			a := t.get(with(owner.path(), "include", r.Name, "fields["+r.Related.Type+"]", r.Related.Nullable))
+			t.holds(a.ok() && len(array(a.document["included"])) == 2, "%s", a)
 			for _, item := range array(a.document["included"]) {
 				t.holds(len(object(at(item, "attributes"))) == 1 && at(item, "relationships") == nil, "%s", a)
 			}
