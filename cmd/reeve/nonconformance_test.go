@@ -312,7 +312,7 @@ var spoilers = []spoiler{
 	{"fields unheard", forget("fields"), nil, "E1 E2 E3 B15"},
 	{"relationships are no fields", nil, resources(func(r object) { r["relationships"] = object{"members": object{"meta": object{}}} }), "E1 E2 E3"},
 	{"sort unheard", forget("sort"), nil, "E4 E5 J3"},
-	{"pages unheard", forget("page"), nil, "E6 E7 E8 J1 J4 J5 J6 J7 J10 J14 J15"},
+	{"pages unheard", forget("page"), nil, "E6 E7 J1 J4 J5 J6 J7 J10 J14 J15"},
 	{"pages in other parameters", nil, document(func(d object) {
 		if next, ok := links(d)["next"].(string); ok {
 			links(d)["next"] = strings.ReplaceAll(next, "page[", "side[")
@@ -388,7 +388,7 @@ var spoilers = []spoiler{
 	{"other sources", nil, wrongs(func(e object) { e["source"] = object{"line": 1} }), "I5 F12 K8"},
 	{"pointers to nowhere", nil, wrongs(func(e object) { e["source"] = object{"pointer": "/nowhere"} }), "I6 K8"},
 	{"links that explain nothing", nil, wrongs(func(e object) { e["links"] = object{"about": "/nowhere"} }), "I7"},
-	{"no types of errors", nil, wrongs(func(e object) { delete(e, "links") }), "J3 J5"},
+	{"no types of errors", nil, wrongs(func(e object) { delete(e, "links") }), "J3 J5 J11"},
 
 	{"page[after] unheard", forget("page[after]"), nil, "J8 J11 J17 J18"},
 	{"page[before] unheard", forget("page[before]"), nil, "J9 J11 J18"},
@@ -404,7 +404,7 @@ var spoilers = []spoiler{
 		if meta, ok := d["meta"].(object); ok {
 			meta["page"] = 7
 		}
-	}), "J11 J16"},
+	}), "J16"},
 
 	{"no results", nil, document(func(d object) { delete(d, "atomic:results") }), "K2 K5 K6 K9"},
 	{"results turned around", nil, document(func(d object) {
