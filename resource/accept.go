@@ -19,7 +19,8 @@ const (
 )
 
 // accept checks a body against the schema and returns what applies it to a row. All its problems are reported
-// at once. Of attributes that fill the same member, as a password and its hash do, a body gives one. What it returns cannot fail, so it may run while a row is held.
+// at once. Of attributes that fill the same member, as a password and its hash do, a body gives one. What it returns
+// cannot fail, so it may run while a row is held.
 func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err error) {
 	var problems Errors
 	var steps []func(row *T)
@@ -77,6 +78,26 @@ func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err erro
 			step(row)
 		}
 	}, problems.orNil()
+}
+
+// exclusive are the attributes that requests give and that fill the same member, by member.
+func (s *Schema[T]) exclusive() [][]string {
+	row, group := new(T), map[any]int{}
+	var groups [][]string
+	for i := range s.Attributes {
+		a := &s.Attributes[i]
+		if !a.Writable(true) {
+			continue
+		}
+		member := a.member(row)
+		n, known := group[member]
+		if !known {
+			n = len(groups)
+			group[member], groups = n, append(groups, nil)
+		}
+		groups[n] = append(groups[n], a.Name)
+	}
+	return slices.DeleteFunc(groups, func(names []string) bool { return len(names) == 1 })
 }
 
 // complete reports the members that a creation must give and does not, and sets the defaults of the others. A

@@ -30,6 +30,7 @@ type Description struct {
 	Doc        string
 	Verbs      []string // of the five, those that are served
 	Attributes []AttributeDescription
+	Exclusive  [][]string // attributes of which a body gives at most one, since they fill the same member
 	References []ReferenceDescription
 	Filters    []Filter
 	Sorts      [][]string
@@ -41,7 +42,7 @@ type Description struct {
 
 func (t *Type[T]) describe() Description {
 	d := Description{
-		Name: t.Schema.Name, Plural: t.Schema.Plural, Doc: t.Schema.Doc,
+		Name: t.Schema.Name, Plural: t.Schema.Plural, Doc: t.Schema.Doc, Exclusive: t.Schema.exclusive(),
 		Filters: t.Schema.AllFilters(), Sorts: t.Schema.Sorts, Lookups: t.Lookups, Singleton: t.Singleton, Open: t.Open,
 	}
 	for _, verb := range []struct {

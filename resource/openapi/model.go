@@ -147,6 +147,7 @@ type Schema struct {
 
 	AllOf []*Schema `json:"allOf,omitempty"`
 	AnyOf []*Schema `json:"anyOf,omitempty"`
+	Not   *Schema   `json:"not,omitempty"`
 
 	Default   any   `json:"default,omitempty"`
 	Examples  []any `json:"examples,omitempty"`

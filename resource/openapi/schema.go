@@ -141,6 +141,24 @@ func attributes(all []resource.AttributeDescription, in use) *Schema {
 	return closed(members, required...)
 }
 
+// together are the objects that have two members of a group which exclude each other; nil if members has no such two.
+func together(groups [][]string, members Schemas) *Schema {
+	var pairs []*Schema
+	for _, group := range groups {
+		for i, one := range group {
+			for _, other := range group[i+1:] {
+				if members[one] != nil && members[other] != nil {
+					pairs = append(pairs, &Schema{Required: []string{one, other}})
+				}
+			}
+		}
+	}
+	if pairs == nil {
+		return nil
+	}
+	return &Schema{AnyOf: pairs}
+}
+
 // relationships is the object of those references that stand there, nil if there are none. Answers show what a
 // to-one names, and what a to-many does where they include it.
 func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Schema {
@@ -266,6 +284,7 @@ func (b *builder) listDocument(d *resource.Description) *Schema {
 // and relationships.
 func (b *builder) body(d *resource.Description, in use) *Schema {
 	a := attributes(d.Attributes, in)
+	a.Not = together(d.Exclusive, a.Properties)
 	members, required := Schemas{"type": constant(d.Name), "attributes": a}, []string{"type"}
 	if len(a.Required) > 0 {
 		required = append(required, "attributes")

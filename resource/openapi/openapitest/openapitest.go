@@ -210,6 +210,13 @@ func (c *checker) check(op *operation) {
 		want(http.StatusUnprocessableEntity, "with an unknown member", func(right *call) {
 			inner(right.body)["no_such_member"] = 1
 		})
+		for _, pair := range exclusive(members) {
+			want(http.StatusUnprocessableEntity, "with "+strings.Join(pair, " and "), func(right *call) {
+				for _, name := range pair {
+					inner(right.body)[name] = simple(members.Properties[name].Value)
+				}
+			})
+		}
 	}
 	if typ := data(op.bodySchema()).Properties["type"]; typ != nil {
 		want(http.StatusConflict, "with another type", func(right *call) {
@@ -499,6 +506,9 @@ func (c *checker) sample(s *openapi3.Schema) (any, error) {
 			return nil, err
 		}
 	}
+	for _, pair := range exclusive(s) {
+		delete(object, pair[1])
+	}
 	if typ := s.Properties["type"]; typ != nil && typ.Value.Const != nil && s.Properties["attributes"] == nil {
 		about, err := c.resource(typ.Value.Const.(string))
 		if err != nil {
@@ -507,6 +517,16 @@ func (c *checker) sample(s *openapi3.Schema) (any, error) {
 		object["id"] = about.ID
 	}
 	return object, nil
+}
+
+// exclusive are the pairs of members that an object may not have together.
+func exclusive(s *openapi3.Schema) (pairs [][]string) {
+	if s.Not != nil {
+		for _, both := range s.Not.Value.AnyOf {
+			pairs = append(pairs, both.Value.Required)
+		}
+	}
+	return pairs
 }
 
 // data is the schema of the member data of a document, an empty one if there is none.
