@@ -57,6 +57,7 @@ type Traits struct {
 	Walked            string // before a column, keeps its index from being used; empty if the planner weighs that well
 	IndexedBy         string // before the name of an index, has it be used; empty if the planner weighs that well
 	NullsLast         bool   // nulls come after all values unless ORDER BY and the index say otherwise
+	LimitedParts      bool   // the parts of a union can have an order and a limit each, without which it merges none
 	MaxParameters     int    // of one statement
 	Explain           string // before a SELECT, asks how it would be answered; the last column says so
 	Triggers          string // counts the triggers on the table of its parameter that are there and fire

@@ -9,8 +9,8 @@ import (
 
 // A page of a list that is sorted by several keys begins where some rows have the first key of a place in common
 // with it, and fewer of them the second. Asked for in one condition, that is an OR which no database finds by an
-// index. So it is asked for in intervals, each of which is a range of one index, and which follow each other in
-// the order of the list: those of all rows are in order, and the database merges rather than sorts them.
+// index. So it is asked for in intervals, each of which is a range of the list's index. The database merges them, and
+// stops when the page is full.
 
 // key is one of the columns by which a list is sorted, the id being the last. Null comes before everything.
 type key struct {
@@ -230,24 +230,17 @@ func (p *listing) within(b *builder, i *interval) {
 	}
 }
 
-// order appends ORDER BY the keys from a depth on, those before being the same in all rows.
-func (p *listing) order(b *builder, prefix string, depth int, backward bool) {
-	for n := depth; n < p.distinct; n++ {
-		k := p.keys[n]
+// order appends ORDER BY the keys, as name appends a column: all of them, even if the rows have some in common, since
+// PostgreSQL does not know that nulls are the same.
+func (p *listing) order(b *builder, name func(column string), backward bool) {
+	for n, k := range p.keys[:p.distinct] {
 		k.descending = k.descending != backward
-		if n == depth {
+		if n == 0 {
 			b.write(" ORDER BY ")
 		} else {
 			b.write(", ")
 		}
-		switch prefix {
-		case alias:
-			b.name(k.column)
-		case "":
-			b.write(quote(k.column))
-		default:
-			b.write(prefix, ".", quote(k.column))
-		}
+		name(k.column)
 		b.write(k.direction(&b.layout.db.traits))
 	}
 }

@@ -87,8 +87,9 @@ func (l *layout) selective(c resource.Condition) (s span, ok bool) {
 			return s, true
 		}
 	case resource.Compare:
-		if literal, is := c.Operand.(resource.Literal); is && c.Op == resource.Eq && literal.Value != nil &&
-			(c.Attribute == "id" || l.leading(c.Attribute) != nil) {
+		literal, given := c.Operand.(resource.Literal)
+		one := c.Op == resource.Null || c.Op == resource.Eq && given && literal.Value != nil
+		if one && (c.Attribute == "id" || l.leading(c.Attribute) != nil) {
 			s.cells, s.state = l.counted(c)
 			return s, true
 		}

@@ -87,7 +87,7 @@ func (p *listing) write(b *builder, f form) {
 	if len(intervals) == 1 && !f.always {
 		p.names(b, alias)
 		p.part(b, &intervals[0])
-		p.sorted(b, alias, intervals[0].depth)
+		p.sorted(b, b.name)
 		return
 	}
 	p.names(b, "page")
@@ -96,26 +96,34 @@ func (p *listing) write(b *builder, f form) {
 		b.write("(SELECT 1) AS one LEFT JOIN ")
 	}
 	b.write("(")
+	limited := b.layout.db.traits.LimitedParts
 	for i := range intervals {
 		if i > 0 {
 			b.write(" UNION ALL ")
 		}
+		if limited {
+			b.write("(")
+		}
 		b.write("SELECT ")
 		p.names(b, alias)
 		p.part(b, &intervals[i])
-	}
-	if f.always { // the union is no part of the statement around it then
-		prefix := ""
-		if len(intervals) == 1 {
-			prefix = alias
+		if limited {
+			p.sorted(b, b.name)
+			b.write(")")
 		}
-		p.sorted(b, prefix, 0)
+	}
+	if f.always && !limited { // the union is no part of the statement around it
+		name := func(column string) { b.write(quote(column)) }
+		if len(intervals) == 1 {
+			name = b.name
+		}
+		p.sorted(b, name)
 	}
 	b.write(") AS page")
 	if f.always {
 		b.write(" ON TRUE")
 	}
-	p.sorted(b, "page", 0)
+	p.sorted(b, func(column string) { b.write("page.", quote(column)) })
 }
 
 func (p *listing) names(b *builder, prefix string) {
@@ -133,9 +141,9 @@ func (p *listing) part(b *builder, i *interval) {
 	p.within(b, i)
 }
 
-// sorted appends the order of a page from a key on, and its limit.
-func (p *listing) sorted(b *builder, prefix string, depth int) {
-	p.order(b, prefix, depth, p.window.Backward)
+// sorted appends the order of a page, and its limit.
+func (p *listing) sorted(b *builder, name func(column string)) {
+	p.order(b, name, p.window.Backward)
 	// The limit is no parameter, since PostgreSQL would plan for a tenth of the table.
 	b.write(" LIMIT ", strconv.Itoa(p.window.Size+1))
 }
@@ -149,13 +157,12 @@ func (p *listing) neighbour(b *builder, place *pagination.Cursor, backward, incl
 		b.write("(")
 	}
 	for n := range intervals {
-		i := &intervals[n]
 		if n > 0 {
 			b.write(" OR ")
 		}
 		b.write("(SELECT 1")
-		p.part(b, i)
-		p.order(b, alias, i.depth, backward)
+		p.part(b, &intervals[n])
+		p.order(b, b.name, backward)
 		b.write(" LIMIT 1) IS NOT NULL")
 	}
 	if len(intervals) > 1 {

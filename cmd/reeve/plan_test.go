@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,9 +82,9 @@ func crowded(t *testing.T, uri string) *app {
 	return a
 }
 
-// planned reads the plans of one type's filters, with values that most rows meet and values that few meet. Whatever
-// few rows meet is found by an index, not by walking along the ids; nothing is sorted but a few rows that an index
-// has found; totals of closed filters are sums of cells. Looking for a part of a text is costly, and walks: it is
+// planned reads the plans of one type's orders and filters, and of each with each, with values that most rows meet
+// and values that few meet. Whatever few rows meet is found by an index, not by walking along the list; nothing is
+// sorted but a few rows that an index has found, and nothing is read without an index; totals of closed filters are sums of cells. Looking for a part of a text is costly, and walks: it is
 // bounded by the deadline of every statement, and its total by the budget of counting.
 func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schema[T]) {
 	t.Helper()
@@ -91,7 +92,24 @@ func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schem
 	if err != nil {
 		t.Fatal(err)
 	}
-	middle := pagination.At(*schema.ID(&all.Rows[len(all.Rows)/2]))
+	orders := []resource.Order{nil}
+	for _, sort := range schema.Sorts {
+		order := resource.ParseOrder(sort)
+		orders = append(orders, order, order.Reverse())
+	}
+	middle := &all.Rows[len(all.Rows)/2]
+	windows := func(order resource.Order) []pagination.Window {
+		place := schema.Place(order, middle)
+		return []pagination.Window{{Size: 10}, {Size: 10, After: place}, {Size: 10, Backward: true, Before: place}}
+	}
+	for _, order := range orders[1:] {
+		for _, window := range windows(order) {
+			plan := explain(t, table, resource.Query{Order: order, Window: window, Count: pagination.CountNone})
+			if sorts(plan) || unindexed(plan) {
+				t.Errorf("%s, sorted by %v, sorts or scans:\n%s", schema.Plural, order, plan)
+			}
+		}
+	}
 	for _, f := range schema.AllFilters() {
 		conditions := map[string]resource.Condition{}
 		for _, word := range f.Words() {
@@ -113,14 +131,21 @@ func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schem
 				t.Errorf("%s, %s=%s is counted:\n%s", schema.Plural, f.Parameter(), value, counting)
 			}
 			q.Count = pagination.CountNone
-			few := some.Total*10 < all.Total
-			for _, q.Window = range []pagination.Window{{Size: 10}, {Size: 10, After: middle}, {Size: 10, Backward: true, Before: middle}} {
-				plan := explain(t, table, q)
-				if sorts(plan) {
-					t.Errorf("%s, %s=%s sorts:\n%s", schema.Plural, f.Parameter(), value, plan)
-				}
-				if few && !resource.Costly(condition) && !taken(plan) && walks(plan) {
-					t.Errorf("%s, %s=%s walks, for %d of %d rows:\n%s", schema.Plural, f.Parameter(), value, some.Total, all.Total, plan)
+			few := some.Total*10 < all.Total && !resource.Costly(condition)
+			for _, q.Order = range orders {
+				for _, q.Window = range windows(q.Order) {
+					plan := explain(t, table, q)
+					if sorts(plan) || q.Order != nil && !few && unindexed(plan) {
+						t.Errorf("%s, %s=%s by %v sorts or scans:\n%s", schema.Plural, f.Parameter(), value, q.Order, plan)
+					}
+					// A list that is sorted is not in the order of what finds few rows: they are taken out.
+					walks := walks(plan) && !taken(plan)
+					if q.Order != nil {
+						walks = !taken(plan)
+					}
+					if few && walks {
+						t.Errorf("%s, %s=%s by %v walks, for %d of %d rows:\n%s", schema.Plural, f.Parameter(), value, q.Order, some.Total, all.Total, plan)
+					}
 				}
 			}
 		}
@@ -158,17 +183,22 @@ func walks(plan string) bool {
 	return false
 }
 
+// unindexed reports whether a plan reads the table from one end to the other.
+func unindexed(plan string) bool {
+	return slices.Contains(strings.Split(plan, "\n"), "SCAN t0") || sequential.MatchString(plan)
+}
+
 var (
 	sequential = regexp.MustCompile(`Seq Scan on \w+ t0`)
 	byID       = regexp.MustCompile(`_pkey on \w+ t0`)
+	indexed    = regexp.MustCompile(`(?m)^MATERIALIZE narrow\n(SEARCH|SCAN) t0 USING (COVERING )?(INDEX|PRIMARY KEY)`)
 	// estimated is how many rows PostgreSQL expects to sort.
 	estimated = regexp.MustCompile(`Sort  \(cost=\S+ rows=(\d+)`)
 )
 
-// taken reports whether SQLite has an index find a few rows, which alone are asked further.
+// taken reports whether an index finds a few rows, which alone are asked further.
 func taken(plan string) bool {
-	const narrow = "MATERIALIZE narrow\nSEARCH t0 USING "
-	return strings.HasPrefix(plan, narrow+"INDEX") || strings.HasPrefix(plan, narrow+"PRIMARY KEY (id=?)")
+	return indexed.MatchString(plan) || strings.Contains(plan, "CTE narrow") && !sequential.MatchString(plan)
 }
 
 // sorts reports whether a plan sorts more than a few rows.

@@ -41,7 +41,7 @@ const (
 // Traits are the facts about PostgreSQL.
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
-		Name: name, Position: "strpos", Among: [2]string{"= ANY (ARRAY(", "))"}, ForUpdate: " FOR UPDATE", MaxParameters: 65535, NullsLast: true,
+		Name: name, Position: "strpos", Among: [2]string{"= ANY (ARRAY(", "))"}, ForUpdate: " FOR UPDATE", MaxParameters: 65535, NullsLast: true, LimitedParts: true,
 		Snapshot:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		Analyze:   "ANALYZE",
 		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
