@@ -53,7 +53,7 @@ fuzz: ## run each fuzz target for FUZZTIME (10s)
 	done
 
 golden: ## write the golden documents anew; look at the difference before you commit it
-	@go test ./cmd/reeve -run Golden -update
+	@go test ./cmd/reeve -run 'Golden|TestConformance$$' -update
 
 clean: ## remove what was built, and the demo
 	@rm -rf bin demo
