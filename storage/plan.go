@@ -19,7 +19,11 @@ func (t *Table[T]) Plan(ctx context.Context, q resource.Query) (string, error) {
 	}
 	b := &builder{layout: t.layout, prefix: alias + ".", now: p.now}
 	b.write(t.db.traits.Explain)
-	p.write(b, form{total: q.Count != pagination.CountNone})
+	if q.Of != nil {
+		t.writeOf(b, q, p.columns)
+	} else {
+		p.write(b, form{total: q.Count != pagination.CountNone})
+	}
 	if b.err != nil {
 		return "", b.err
 	}

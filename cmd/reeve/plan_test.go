@@ -34,6 +34,53 @@ func TestPlans(t *testing.T) {
 	})
 }
 
+// TestPlansOfRelations reads how both databases find what is related to one resource, where that is much, and what is
+// related to several: nothing is sorted that is not read, and no table is read from its beginning.
+func TestPlansOfRelations(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		a := crowded(t, uri)
+		users, err := a.users.List(t.Context(), resource.Query{Window: pagination.First(5000)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []ulid.ULID
+		for i := range users.Rows {
+			ids = append(ids, users.Rows[i].ID)
+		}
+		all := &group.Group{ID: ulid.Make(), Key: "all", Name: "all", CreatedAt: time.Now()}
+		if err := a.groups.Create(t.Context(), all); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.groups.Linkage("members").Add(t.Context(), all.ID, ids...); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.database.Analyze(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		q := resource.Query{Where: resource.Exists{Relation: "group.members", Condition: resource.Equal("id", all.ID)}, Count: pagination.CountNone}
+		for _, q.Window = range []pagination.Window{{Size: 10}, {Size: 10, After: pagination.At(ids[999])}, {Size: 10, Backward: true, Before: pagination.At(ids[999])}} {
+			if plan := explain(t, a.users, q); sorts(plan) || !strings.Contains(plan, " r0") || fromBeginning(plan) {
+				t.Errorf("the members of a large group:\n%s", plan)
+			}
+		}
+		of := func(relation string) resource.Query {
+			return resource.Query{Of: &resource.Relation{Name: relation, To: ids[:100]}, Window: pagination.First(10), Count: pagination.CountNone}
+		}
+		for relation, plan := range map[string]string{
+			"user": explain(t, a.sessions, of("user")), "members": explain(t, a.groups, of("members")),
+		} {
+			if fromBeginning(plan) {
+				t.Errorf("of 100 users by %s:\n%s", relation, plan)
+			}
+		}
+	})
+}
+
+// fromBeginning reports whether a plan reads a whole table.
+func fromBeginning(plan string) bool {
+	return regexp.MustCompile(`SCAN [rt]\d|Seq Scan on \w+ [rt]\d`).MatchString(plan)
+}
+
 // crowded is the program over a database with so many rows of each type that planners care.
 func crowded(t *testing.T, uri string) *app {
 	t.Helper()
