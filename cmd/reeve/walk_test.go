@@ -14,6 +14,11 @@ import (
 
 	"reeve/fixtures"
 	"reeve/resource"
+	"reeve/resource/client"
+	"reeve/resource/group"
+	"reeve/resource/module"
+	"reeve/resource/session"
+	"reeve/resource/token"
 	"reeve/resource/user"
 )
 
@@ -104,6 +109,53 @@ func (s *server) walk(parameters, from string, size, total, most int) (ids []str
 		}
 		before = here
 		path, _ = dig(page.document, "links", onward).(string)
+	}
+	return ids
+}
+
+// TestSortedWalk goes over every list in every order that it is declared to have, and the reverse, by the links
+// alone: both ways see the same, each resource once.
+func TestSortedWalk(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		if err := fixtures.Generate(t.Context(), s.app.database, s.app.stores(), 40, func(int) {}); err != nil {
+			t.Fatal(err)
+		}
+		for plural, sorts := range map[string][][]string{
+			"users": user.Schema.Sorts, "sessions": session.Schema.Sorts, "tokens": token.Schema.Sorts,
+			"groups": group.Schema.Sorts, "clients": client.Schema.Sorts, "modules": module.Schema.Sorts,
+		} {
+			for _, sort := range sorts {
+				for _, sign := range []string{"", "-"} {
+					path := "/api/admin/v1/" + plural + "?sort=" + sign + sort[0]
+					forward := s.follow(path+"&page[first]=7", "next")
+					backward := s.follow(path+"&page[last]=7", "prev")
+					slices.Reverse(backward)
+					total := dig(s.send("GET", path, nil).document, "meta", "count")
+					distinct := slices.Compact(slices.Sorted(slices.Values(forward)))
+					if !slices.Equal(forward, backward) || float64(len(distinct)) != total || len(distinct) != len(forward) {
+						t.Errorf("%s: of %v, forward %v, backward %v", path, total, forward, backward)
+					}
+				}
+			}
+		}
+	})
+}
+
+// follow reads the pages of a list along one link, in the order in which they are read.
+func (s *server) follow(path, link string) (ids []string) {
+	s.Helper()
+	for path != "" {
+		page := s.send("GET", path, nil)
+		if page.StatusCode != 200 {
+			s.Fatalf("%s: %s", path, page.text)
+		}
+		here := idsOf(page.document)
+		if link == "prev" {
+			slices.Reverse(here)
+		}
+		ids = append(ids, here...)
+		path, _ = dig(page.document, "links", link).(string)
 	}
 	return ids
 }
