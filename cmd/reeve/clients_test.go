@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/jsonapi"
+)
+
+// The types of the demo as users of google/jsonapi declare them.
+type (
+	decodedUser struct {
+		ID              string            `jsonapi:"primary,user"`
+		Username        string            `jsonapi:"attr,username"`
+		CreatedAt       time.Time         `jsonapi:"attr,created_at,iso8601"`
+		LockedAt        *time.Time        `jsonapi:"attr,locked_at,iso8601"`
+		CanRequestAdmin bool              `jsonapi:"attr,can_request_admin"`
+		DeactivatedAt   *time.Time        `jsonapi:"attr,deactivated_at,iso8601"`
+		DisplayName     *string           `jsonapi:"attr,display_name"`
+		Email           *string           `jsonapi:"attr,email"`
+		RegisteredIP    *string           `jsonapi:"attr,registered_ip"`
+		LastActiveAt    *time.Time        `jsonapi:"attr,last_active_at,iso8601"`
+		Sessions        []*decodedSession `jsonapi:"relation,sessions"`
+		Tokens          []*decodedToken   `jsonapi:"relation,tokens"`
+		Groups          []*decodedKey     `jsonapi:"relation,groups"`
+	}
+	decodedSession struct {
+		ID           string           `jsonapi:"primary,session"`
+		Kind         string           `jsonapi:"attr,kind"`
+		CreatedAt    time.Time        `jsonapi:"attr,created_at,iso8601"`
+		LastActiveAt *time.Time       `jsonapi:"attr,last_active_at,iso8601"`
+		FinishedAt   *time.Time       `jsonapi:"attr,finished_at,iso8601"`
+		LastActiveIP *string          `jsonapi:"attr,last_active_ip"`
+		Port         *int64           `jsonapi:"attr,port"`
+		Secure       bool             `jsonapi:"attr,secure"`
+		Resource     *string          `jsonapi:"attr,resource"`
+		UserAgent    *string          `jsonapi:"attr,user_agent"`
+		Current      bool             `jsonapi:"attr,current"`
+		User         *decodedName     `jsonapi:"relation,user"`
+		Client       *decodedClientID `jsonapi:"relation,client"`
+	}
+	decodedToken struct {
+		ID         string       `jsonapi:"primary,token"`
+		Name       string       `jsonapi:"attr,name"`
+		Scopes     []string     `jsonapi:"attr,scopes"`
+		CreatedAt  time.Time    `jsonapi:"attr,created_at,iso8601"`
+		LastUsedAt *time.Time   `jsonapi:"attr,last_used_at,iso8601"`
+		ExpiresAt  *time.Time   `jsonapi:"attr,expires_at,iso8601"`
+		RevokedAt  *time.Time   `jsonapi:"attr,revoked_at,iso8601"`
+		Token      *string      `jsonapi:"attr,token"` // in the answer to its creation
+		User       *decodedName `jsonapi:"relation,user"`
+	}
+	decodedGroup struct {
+		ID          string         `jsonapi:"primary,group"`
+		Key         string         `jsonapi:"attr,key"`
+		Name        string         `jsonapi:"attr,name"`
+		Description *string        `jsonapi:"attr,description"`
+		CreatedAt   time.Time      `jsonapi:"attr,created_at,iso8601"`
+		Members     []*decodedName `jsonapi:"relation,members"`
+	}
+	decodedClient struct {
+		ID           string            `jsonapi:"primary,client"`
+		ClientID     string            `jsonapi:"attr,client_id"`
+		Name         string            `jsonapi:"attr,name"`
+		AuthMethod   string            `jsonapi:"attr,auth_method"`
+		RedirectURIs []string          `jsonapi:"attr,redirect_uris"`
+		GrantTypes   []string          `jsonapi:"attr,grant_types"`
+		IsStatic     bool              `jsonapi:"attr,is_static"`
+		Admin        bool              `jsonapi:"attr,admin"`
+		CreatedAt    time.Time         `jsonapi:"attr,created_at,iso8601"`
+		Sessions     []*decodedSession `jsonapi:"relation,sessions"`
+	}
+	decodedModule struct {
+		ID     string   `jsonapi:"primary,module"`
+		Name   string   `jsonapi:"attr,name"`
+		Doc    string   `jsonapi:"attr,doc"`
+		Loaded bool     `jsonapi:"attr,loaded"`
+		Core   bool     `jsonapi:"attr,core"`
+		Needs  []string `jsonapi:"attr,needs"`
+		Types  []string `jsonapi:"attr,types"`
+	}
+	decodedType struct {
+		ID            string   `jsonapi:"primary,type"`
+		Name          string   `jsonapi:"attr,name"`
+		Path          string   `jsonapi:"attr,path"`
+		Doc           string   `jsonapi:"attr,doc"`
+		Singleton     bool     `jsonapi:"attr,singleton"`
+		Verbs         []string `jsonapi:"attr,verbs"`
+		Permissions   []string `jsonapi:"attr,permissions"`
+		Attributes    []any    `jsonapi:"attr,attributes"`
+		Relationships []any    `jsonapi:"attr,relationships"`
+		Filters       []any    `jsonapi:"attr,filters"`
+		Actions       []any    `jsonapi:"attr,actions"`
+	}
+	decodedMe struct {
+		ID          string          `jsonapi:"primary,me"`
+		Name        string          `jsonapi:"attr,name"`
+		Permissions []string        `jsonapi:"attr,permissions"`
+		Principal   *decodedName    `jsonapi:"relation,principal"`
+		Session     *decodedSession `jsonapi:"relation,session"`
+	}
+	decodedVersion struct {
+		ID      string  `jsonapi:"primary,version"`
+		Version string  `jsonapi:"attr,version"`
+		Commit  *string `jsonapi:"attr,commit"`
+		Go      string  `jsonapi:"attr,go"`
+	}
+
+	// What others refer to, without what it refers to in turn: the decoder follows circles for ever.
+	decodedName struct {
+		ID       string `jsonapi:"primary,user"`
+		Username string `jsonapi:"attr,username"`
+	}
+	decodedKey struct {
+		ID  string `jsonapi:"primary,group"`
+		Key string `jsonapi:"attr,key"`
+	}
+	decodedClientID struct {
+		ID       string `jsonapi:"primary,client"`
+		ClientID string `jsonapi:"attr,client_id"`
+	}
+)
+
+// decoded has a model of each type that is served.
+var decoded = map[string]any{
+	"user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
+	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{},
+}
+
+// TestGoogleDecodes has google/jsonapi decode lists, resources, what they include, and the answers to creations,
+// and compares what it makes of them with what is there.
+func TestGoogleDecodes(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+example)
+		if _, err := s.newSession(); err != nil { // the client's only one
+			t.Fatal(err)
+		}
+		created := map[string]string{}
+		for _, document := range []map[string]any{
+			resourceDocument("user", "", map[string]any{"username": "decoded", "email": "decoded@example.com"}, nil),
+			resourceDocument("group", "", map[string]any{"name": "Decoders"}, map[string]any{
+				"members": map[string]any{"data": []any{map[string]any{"type": "user", "id": quentin}}}}),
+			resourceDocument("token", "", map[string]any{"name": "decoded", "scopes": []string{"urn:reeve:user:get"}, "expires_at": "2099-01-01T00:00:00.5Z"},
+				map[string]any{"user": toOne("user", quentin)}),
+		} {
+			typ := dig(document, "data", "type").(string)
+			made := s.do(201, "POST", typ+"s", document)
+			created[typ] = idOf(made)
+			one(t, made)
+		}
+		if token := s.get("tokens/" + created["token"]); dig(token, "data", "attributes", "token") != nil {
+			t.Error("a token is shown again")
+		}
+		for _, d := range s.app.engine.Registry().Descriptions() {
+			if d.Singleton {
+				one(t, s.get(d.Path()))
+				continue
+			}
+			list := s.get(d.Path() + "?page[first]=100")
+			many(t, list)
+			if dig(list, "data", 0) == nil {
+				t.Errorf("there is no %s to decode", d.Name)
+				continue
+			}
+			var paths []string
+			for _, r := range d.References {
+				paths = append(paths, r.Name)
+			}
+			id := dig(list, "data", 0, "id").(string)
+			one(t, s.get(d.Path()+"/"+id))
+			if paths != nil {
+				include := "include=" + strings.Join(paths, ",")
+				one(t, s.get(d.Path()+"/"+id+"?"+include))
+				compound := s.get(d.Path() + "?page[last]=100&" + include)
+				if many(t, compound); dig(compound, "included", 0) == nil {
+					t.Errorf("%s include nothing", d.Plural)
+				}
+			}
+		}
+	})
+}
+
+func encoded(t *testing.T, v any) *bytes.Reader {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.NewReader(text)
+}
+
+// one decodes a document of one resource.
+func one(t *testing.T, document map[string]any) {
+	t.Helper()
+	model := reflect.New(modelOf(t, document["data"]))
+	if err := jsonapi.UnmarshalPayload(encoded(t, document), model.Interface()); err != nil {
+		t.Errorf("decoding %v: %v", document, err)
+		return
+	}
+	agree(t, model.Elem(), document["data"], included(document))
+	complete(t, model.Type().Elem(), document["data"])
+}
+
+// many decodes a document of a list.
+func many(t *testing.T, document map[string]any) {
+	t.Helper()
+	data := document["data"].([]any)
+	if len(data) == 0 {
+		return
+	}
+	model := modelOf(t, data[0])
+	models, err := jsonapi.UnmarshalManyPayload(encoded(t, document), reflect.PointerTo(model))
+	if err != nil || len(models) != len(data) {
+		t.Errorf("decoding %d of %v: %d, %v", len(data), model, len(models), err)
+		return
+	}
+	for i := range models {
+		agree(t, reflect.ValueOf(models[i]).Elem(), data[i], included(document))
+		complete(t, model, data[i])
+	}
+}
+
+func modelOf(t *testing.T, object any) reflect.Type {
+	t.Helper()
+	model := decoded[fmt.Sprint(dig(object, "type"))]
+	if model == nil {
+		t.Fatalf("there is no model of %v", object)
+	}
+	return reflect.TypeOf(model)
+}
+
+// included are the included resources of a document, by [key].
+func included(document map[string]any) map[string]any {
+	all := map[string]any{}
+	resources, _ := document["included"].([]any)
+	for _, r := range resources {
+		all[key(r)] = r
+	}
+	return all
+}
+
+func key(identifier any) string {
+	return fmt.Sprint(dig(identifier, "type"), " ", dig(identifier, "id"))
+}
+
+// members are the fields of a model by what stands in their tags: "attr username".
+func members(model reflect.Type) map[string]int {
+	all := map[string]int{}
+	for i := range model.NumField() {
+		tag := strings.Split(model.Field(i).Tag.Get("jsonapi"), ",")
+		all[tag[0]+" "+tag[1]] = i
+	}
+	return all
+}
+
+// complete checks that a model has each member of a resource object.
+func complete(t *testing.T, model reflect.Type, object any) {
+	t.Helper()
+	has := members(model)
+	for kind, member := range map[string]string{"attr": "attributes", "relation": "relationships"} {
+		there, _ := dig(object, member).(map[string]any)
+		for name := range there {
+			if _, ok := has[kind+" "+name]; !ok {
+				t.Errorf("%v has no field for %s", model, name)
+			}
+		}
+	}
+}
+
+// agree checks that a decoded value holds what a resource object says, and of its relationships what is included.
+func agree(t *testing.T, model reflect.Value, object any, included map[string]any) {
+	t.Helper()
+	for member, i := range members(model.Type()) {
+		kind, name, _ := strings.Cut(member, " ")
+		field := model.Field(i)
+		switch kind {
+		case "primary":
+			if got := name + " " + field.String(); got != key(object) {
+				t.Errorf("%s was decoded as %s", key(object), got)
+			}
+		case "attr":
+			attributes, _ := dig(object, "attributes").(map[string]any)
+			if want, there := attributes[name]; there && !equal(t, field.Interface(), want) || !there && !field.IsZero() {
+				t.Errorf("%s of %s is %v, but was decoded as %v", name, key(object), want, field.Interface())
+			}
+		case "relation":
+			var want []any
+			switch data := dig(object, "relationships", name, "data").(type) {
+			case []any:
+				want = data
+			case map[string]any:
+				want = []any{data}
+			}
+			var got []reflect.Value
+			switch {
+			case field.Kind() == reflect.Slice:
+				for _, element := range field.Seq2() {
+					got = append(got, element)
+				}
+			case !field.IsNil():
+				got = []reflect.Value{field}
+			}
+			if len(got) != len(want) {
+				t.Errorf("%s names %d as its %s, but %d were decoded", key(object), len(want), name, len(got))
+				continue
+			}
+			for i := range got {
+				about := want[i]
+				if whole := included[key(about)]; whole != nil {
+					about = whole
+				}
+				agree(t, got[i].Elem(), about, included)
+			}
+		}
+	}
+}
+
+// equal reports whether a decoded value is the same as one of plain JSON.
+func equal(t *testing.T, got, want any) bool {
+	t.Helper()
+	var plain any
+	if err := json.NewDecoder(encoded(t, got)).Decode(&plain); err != nil {
+		t.Fatal(err)
+	}
+	texts := []any{plain, want}
+	if !slices.ContainsFunc(texts, func(v any) bool { _, ok := v.(string); return !ok }) {
+		a, errA := time.Parse(time.RFC3339, plain.(string))
+		b, errB := time.Parse(time.RFC3339, want.(string))
+		if errA == nil && errB == nil {
+			return a.Equal(b)
+		}
+	}
+	return reflect.DeepEqual(plain, want)
+}
