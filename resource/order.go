@@ -58,22 +58,6 @@ func ParseOrder(fields []string) Order {
 	return o
 }
 
-// text is the order as a query gives it, without the id unless that is all.
-func (o Order) text() string {
-	keys := o.Keys()
-	if len(keys) == 0 {
-		keys = o
-	}
-	fields := make([]string, len(keys))
-	for i, key := range keys {
-		fields[i] = key.Attribute
-		if key.Descending {
-			fields[i] = "-" + fields[i]
-		}
-	}
-	return strings.Join(fields, ",")
-}
-
 // Order is the order that sort fields of a query ask for: one of the declared sorts, by id, or the reverse of
 // one, whole. The error is UnsupportedSort.
 func (d *Description) Order(fields []string) (Order, error) {
