@@ -254,7 +254,10 @@ func (u *floorUser) append(dst []byte, cursor bool) []byte {
 	dst = floorString(append(dst, `,"email":`...), u.email)
 	dst = floorString(append(dst, `,"registered_ip":`...), u.registered)
 	dst = floorTime(append(dst, `,"last_active_at":`...), u.active)
-	dst = append(append(dst, `},"links":{"self":"`+floorPath+`/`...), id...)
+	dst = append(append(dst, `},"relationships":{"groups":{"links":{"related":"`+floorPath+`/`...), id...)
+	dst = append(append(dst, `/groups"}},"sessions":{"links":{"related":"`+floorPath+`/`...), id...)
+	dst = append(append(dst, `/sessions"}},"tokens":{"links":{"related":"`+floorPath+`/`...), id...)
+	dst = append(append(dst, `/tokens"}}},"links":{"self":"`+floorPath+`/`...), id...)
 	if cursor {
 		dst = append(append(dst, `"},"meta":{"page":{"cursor":"`...), id...)
 		return append(dst, `"}}}`...)
