@@ -19,7 +19,7 @@ run: build ## build, and serve the demo on 127.0.0.1:8080
 	@echo "  curl -g -u kilgore-trout:so-it-goes-1969 'http://127.0.0.1:8080/api/admin/v1/users?filter[status]=active&page[first]=3'"
 	@bin/reeve --config fixtures/demo.yaml serve
 
-test: ## run all tests, on SQLite and on a PostgreSQL server (installed if there is none)
+test: ## run all tests, on SQLite and on a PostgreSQL server (what is missing is installed)
 	@.ci/install
 	@go vet ./...
 	@go test ./...

@@ -2,8 +2,12 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -337,4 +341,76 @@ func equal(t *testing.T, got, want any) bool {
 		}
 	}
 	return reflect.DeepEqual(plain, want)
+}
+
+// TestKitsu has kitsu, a JSON:API client of JavaScript, list, include, create, change, relate and delete, and
+// compares what it understood with what is there.
+func TestKitsu(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		// As plain JSON has it, before kitsu changes anything.
+		active := s.get("users?filter[status]=active&sort=-username&page[first]=100")
+		groups, first := s.get("groups?sort=name"), s.get("sessions?page[first]=1&include=user")
+		members := func(id any) (names []any) {
+			for _, member := range s.get(fmt.Sprintf("groups/%s/members?page[first]=100", id))["data"].([]any) {
+				names = append(names, dig(member, "attributes", "username"))
+			}
+			return names
+		}
+		var usernames, all []any
+		for _, user := range active["data"].([]any) {
+			usernames = append(usernames, dig(user, "attributes", "username"))
+		}
+		for _, group := range groups["data"].([]any) {
+			all = append(all, []any{dig(group, "attributes", "key"), append([]any{}, members(dig(group, "id"))...)})
+		}
+
+		client := exec.CommandContext(t.Context(), "node", "client.js")
+		client.Dir = filepath.Join("testdata", "client")
+		client.Env = append(os.Environ(), "REEVE_URL="+s.bases[0]+"/api/admin/v1",
+			"REEVE_AUTHORIZATION=Basic "+base64.StdEncoding.EncodeToString([]byte(s.user)))
+		var errors bytes.Buffer
+		client.Stderr = &errors
+		printed, err := client.Output()
+		if err != nil {
+			t.Fatalf("%v; .ci/install installs what the client needs:\n%s", err, errors.Bytes())
+		}
+		var done map[string]any
+		if err := json.Unmarshal(printed, &done); err != nil {
+			t.Fatalf("%v in %s", err, printed)
+		}
+
+		created := done["created"].(map[string]any)
+		failure := func(status, code string, source ...any) any {
+			f := map[string]any{"status": status, "code": code}
+			if source != nil {
+				f["source"] = map[string]any{source[0].(string): source[1]}
+			}
+			return f
+		}
+		for name, want := range map[string]any{
+			"active": usernames, "total": dig(active, "meta", "count"), "groups": all,
+			"refused": []any{failure("422", "unknown_member", "pointer", "/data/attributes/shoe_size")},
+			"changed": "Kitsu", "stale": []any{failure("412", "precondition_failed", "header", "If-Match")},
+			"added": 204.0, "linked": []any{[]any{"user", quentin}, []any{"user", created["id"]}}, "removed": 204.0,
+			"members": []any{"kitsu"}, "groupsOfUser": []any{"Foxes"},
+			"session": []any{dig(first, "data", 0, "id"), dig(first, "included", 0, "attributes", "username")},
+			"deleted": 204.0, "gone": []any{failure("404", "not_found")}, "left": []any{},
+		} {
+			if !reflect.DeepEqual(done[name], want) {
+				t.Errorf("%s is %v, but kitsu understood %v", name, want, done[name])
+			}
+		}
+		for name, want := range map[string]any{"type": "user", "status": 201.0, "again": true, "username": "kitsu", "email": "kitsu@example.com", "locked_at": nil} {
+			if got, there := created[name]; !there || got != want {
+				t.Errorf("%s of the created user is %v, but kitsu understood %v", name, want, got)
+			}
+		}
+		if _, err := time.Parse(time.RFC3339, fmt.Sprint(done["locked"])); err != nil {
+			t.Error("the user was locked at", err)
+		}
+		if n := s.count("SELECT count(*) FROM users WHERE username = 'kitsu'"); n != 0 {
+			t.Errorf("%d deleted users are there", n)
+		}
+	})
 }
