@@ -1,13 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"reeve/auth"
 	"reeve/fixtures"
@@ -46,7 +48,7 @@ func TestRelated(t *testing.T) {
 			slices.Sort(ids)
 			want = slices.Clone(want)
 			slices.Sort(want)
-			if diff := cmp.Diff(want, ids); diff != "" || dig(got, "meta", "count") != float64(len(want)) {
+			if diff := gocmp.Diff(want, ids); diff != "" || dig(got, "meta", "count") != float64(len(want)) {
 				t.Errorf("%s: count %v (-want +got):\n%s", path, dig(got, "meta", "count"), diff)
 			}
 		}
@@ -73,6 +75,96 @@ func TestRelated(t *testing.T) {
 			s.do(status, "GET", path, nil)
 		}
 	})
+}
+
+// TestIncluded goes along paths of relationships from lists and from single resources. Whatever is included is named by
+// what it was reached from (full linkage, JSON:API 1.1, "Compound Documents"), and nothing is that its caller may not read.
+func TestIncluded(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		hedy := idOf(s.get("users/by-username/hedy"))
+		s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "One"},
+			map[string]any{"members": map[string]any{"data": []any{map[string]any{"type": "user", "id": hedy}}}}))
+		made := s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "some", "scopes": []string{"urn:reeve:user:read", "urn:reeve:group:read"}},
+			map[string]any{"user": toOne("user", quentin)}))
+		some := "Authorization: Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token"))
+		for _, c := range []struct {
+			path, header string
+			types        []string
+		}{
+			{"users/" + hedy + "?include=sessions", "", []string{"session"}},
+			{"users/" + hedy + "?include=groups,sessions", "", []string{"group", "session"}},
+			{"users/by-username/hedy?include=groups.members.sessions", "", []string{"group", "session"}},
+			{"sessions?filter[user]=" + hedy + "&include=user.groups", "", []string{"group", "user"}},
+			{"groups?include=members.sessions.user", "", []string{"session", "user"}},
+			{"groups?include=members&fields[group]=name,members", "", []string{"user"}},
+			{"users/" + hedy + "/groups?include=members", "", []string{"user"}},
+			{"users/" + hedy + "?include=sessions", some, nil},
+			{"users/" + hedy + "?include=sessions.client,groups.members,tokens", some, []string{"group"}},
+			{"groups?include=members.sessions.user", some, []string{"user"}},
+		} {
+			a := s.send("GET", "/api/admin/v1/"+c.path, nil, cmp.Or(c.header, "Accept: application/vnd.api+json"))
+			if a.StatusCode != 200 {
+				t.Errorf("%s: %d %s", c.path, a.StatusCode, a.text)
+				continue
+			}
+			types := map[string]bool{}
+			included, _ := a.document["included"].([]any)
+			for _, item := range included {
+				types[fmt.Sprint(dig(item, "type"))] = true
+			}
+			if got := slices.Sorted(maps.Keys(types)); !slices.Equal(got, c.types) {
+				t.Errorf("%s includes %v, not %v", c.path, got, c.types)
+			}
+			for _, fault := range unlinked(a.document) {
+				t.Errorf("%s: %s", c.path, fault)
+			}
+		}
+	})
+}
+
+// unlinked is what a document includes though nothing names it, or twice.
+func unlinked(document map[string]any) (faults []string) {
+	identify := func(item any) string { return fmt.Sprint(dig(item, "type"), " ", dig(item, "id")) }
+	primary, several := document["data"].([]any)
+	if !several {
+		primary = []any{document["data"]}
+	}
+	included, _ := document["included"].([]any)
+	all := map[string]any{}
+	for _, item := range slices.Concat(primary, included) {
+		if all[identify(item)] != nil {
+			faults = append(faults, identify(item)+" stands there twice")
+		}
+		all[identify(item)] = item
+	}
+	reached := map[string]bool{}
+	var reach func(item any)
+	reach = func(item any) {
+		if item == nil || reached[identify(item)] {
+			return
+		}
+		reached[identify(item)] = true
+		relationships, _ := dig(item, "relationships").(map[string]any)
+		for _, relationship := range relationships {
+			targets, many := dig(relationship, "data").([]any)
+			if target := dig(relationship, "data"); !many && target != nil {
+				targets = []any{target}
+			}
+			for _, target := range targets {
+				reach(all[identify(target)])
+			}
+		}
+	}
+	for _, item := range primary {
+		reach(item)
+	}
+	for id := range all {
+		if !reached[id] {
+			faults = append(faults, "nothing names "+id)
+		}
+	}
+	return faults
 }
 
 // asked is a store that counts the lists that it is asked for. What is related is listed in one statement.
