@@ -55,19 +55,10 @@ func printable(text string) bool {
 // returns ErrInvalid for a token that is unknown, expired or revoked, or whose owner may not sign in.
 type TokenLookup func(ctx context.Context, prefix string, hash []byte) (who *Principal, expires time.Time, err error)
 
-// PasswordLookup finds an account and the hash of its password. It returns an empty hash for an account that is
-// unknown, has no password, or may not sign in: then it takes as long as with a wrong password.
-type PasswordLookup func(ctx context.Context, username string) (hash string, principal *Principal, err error)
-
 // Lookups are where an [Authenticator] looks credentials up.
 type Lookups struct {
-	Token    TokenLookup
-	Password PasswordLookup // nil if nobody signs in by password
-
-	// Rehash keeps another hash of the same password, as long as the former is the one that is kept. It is asked when
-	// somebody has signed in whose hash is of a former or a foreign kind. What goes wrong with it is its own concern:
-	// the password was right.
-	Rehash func(ctx context.Context, who *Principal, former, renewed string)
+	Token     TokenLookup
+	Passwords *Passwords // of those who send their name and password with each request; nil if nobody may
 
 	// Generation is a number that rises with whatever may alter what Token answers, unless it is not known just now.
 	// While it is the same a token is not looked up again; for a minute at most. If nil, each token is looked up.
@@ -82,10 +73,9 @@ const (
 
 // Authenticator finds out who sends a request. It is safe for concurrent use.
 type Authenticator struct {
-	lookups  Lookups
-	clock    func() time.Time
-	tokens   *cache[bearer]
-	verified *verified
+	lookups Lookups
+	clock   func() time.Time
+	tokens  *cache[bearer]
 }
 
 // bearer is whom a token stood for in some generation.
@@ -94,15 +84,15 @@ type bearer struct {
 	generation uint64
 }
 
-// NewAuthenticator authenticates by tokens, and by passwords if there is a lookup.
+// NewAuthenticator authenticates by tokens, and by passwords if there are some.
 func NewAuthenticator(lookups Lookups, clock func() time.Time) *Authenticator {
-	return &Authenticator{lookups: lookups, clock: clock, tokens: newCache[bearer](tokenMax), verified: newVerified()}
+	return &Authenticator{lookups: lookups, clock: clock, tokens: newCache[bearer](tokenMax)}
 }
 
 // Challenges are the values of WWW-Authenticate that go with a 401.
 func (a *Authenticator) Challenges() []string {
 	challenges := []string{`Bearer realm="reeve"`}
-	if a.lookups.Password != nil {
+	if a.lookups.Passwords != nil {
 		challenges = append(challenges, `Basic realm="reeve", charset="UTF-8"`)
 	}
 	return challenges
@@ -117,8 +107,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, header string) (*Princ
 		return nil, err
 	case credentials.Token != "":
 		return a.byToken(ctx, credentials.Token)
-	case a.lookups.Password != nil:
-		return a.byPassword(ctx, credentials)
+	case a.lookups.Passwords != nil:
+		return a.lookups.Passwords.SignIn(ctx, credentials.Username, credentials.Password)
 	}
 	return nil, ErrInvalid
 }
@@ -151,34 +141,5 @@ func (a *Authenticator) byToken(ctx context.Context, token string) (*Principal, 
 		}
 		a.tokens.put(key, bearer{principal, generation}, until)
 	}
-	return principal, nil
-}
-
-func (a *Authenticator) byPassword(ctx context.Context, c Credentials) (*Principal, error) {
-	hash, principal, err := a.lookups.Password(ctx, c.Username)
-	if err != nil {
-		return nil, err
-	}
-	key := a.verified.key(c.Username, hash, c.Password)
-	if a.verified.has(key, a.clock()) {
-		return principal, nil
-	}
-	match, err := VerifyPassword(hash, c.Password)
-	if err != nil {
-		return nil, err
-	}
-	if !match {
-		return nil, ErrInvalid
-	}
-	a.verified.add(key, a.clock())
-	if a.lookups.Rehash == nil || isCurrent(hash) {
-		return principal, nil
-	}
-	renewed, err := newHash(c.Password)
-	if err != nil {
-		return nil, err
-	}
-	a.lookups.Rehash(ctx, principal, hash, renewed)
-	a.verified.add(a.verified.key(c.Username, renewed, c.Password), a.clock())
 	return principal, nil
 }

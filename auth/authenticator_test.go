@@ -162,12 +162,14 @@ func TestAuthenticateByPassword(t *testing.T) {
 	now := time.Unix(0, 0)
 	gone, anna := errors.New("the database is gone"), &Principal{Name: "anna"}
 	accounts := map[string]string{"anna": hash}
-	a := NewAuthenticator(Lookups{Password: func(_ context.Context, username string) (string, *Principal, error) {
+	clock := func() time.Time { return now }
+	passwords := NewPasswords(func(_ context.Context, username string) (string, *Principal, error) {
 		if username == "gone" {
 			return "", nil, gone
 		}
 		return accounts[username], anna, nil
-	}}, func() time.Time { return now })
+	}, nil, clock)
+	a := NewAuthenticator(Lookups{Passwords: passwords}, clock)
 	expect := func(credentials string, want error) {
 		t.Helper()
 		if got, err := a.Authenticate(t.Context(), basic(credentials)); !errors.Is(err, want) || (got == anna) != (want == nil) {
@@ -175,13 +177,13 @@ func TestAuthenticateByPassword(t *testing.T) {
 		}
 	}
 	remembered := func() bool {
-		return a.verified.has(a.verified.key("anna", accounts["anna"], "correct horse"), now)
+		return passwords.verified.has(passwords.verified.key("anna", accounts["anna"], "correct horse"), now)
 	}
 	expect("anna:wrong horse", ErrInvalid)
 	expect("berta:correct horse", ErrInvalid)
 	expect("berta:", ErrInvalid)
 	expect("gone:correct horse", gone)
-	if len(a.verified.right.entries) != 0 {
+	if len(passwords.verified.right.entries) != 0 {
 		t.Error("wrong credentials are remembered")
 	}
 	expect("anna:correct horse", nil)
@@ -228,20 +230,19 @@ func TestVerifiedIsBounded(t *testing.T) {
 func TestForeignHashIsRenewed(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		stored, renewals := foreign["PBKDF2 sha512"], 0
-		a := NewAuthenticator(Lookups{
-			Password: func(context.Context, string) (string, *Principal, error) {
-				return stored, &Principal{Name: "anna"}, nil
-			},
-			Rehash: func(_ context.Context, who *Principal, former, renewed string) {
-				renewals++
-				if who.Name != "anna" || former != stored || !isCurrent(renewed) {
-					t.Errorf("%s has %q renewed", who.Name, renewed)
-				}
-				if kept {
-					stored = renewed
-				}
-			},
-		}, func() time.Time { return time.Unix(0, 0) })
+		clock := func() time.Time { return time.Unix(0, 0) }
+		passwords := NewPasswords(func(context.Context, string) (string, *Principal, error) {
+			return stored, &Principal{Name: "anna"}, nil
+		}, func(_ context.Context, who *Principal, former, renewed string) {
+			renewals++
+			if who.Name != "anna" || former != stored || !isCurrent(renewed) {
+				t.Errorf("%s has %q renewed", who.Name, renewed)
+			}
+			if kept {
+				stored = renewed
+			}
+		}, clock)
+		a := NewAuthenticator(Lookups{Passwords: passwords}, clock)
 		if _, err := a.Authenticate(t.Context(), basic("anna:wrong")); !errors.Is(err, ErrInvalid) || renewals != 0 {
 			t.Errorf("a wrong password: %v, %d renewals", err, renewals)
 		}
@@ -250,7 +251,7 @@ func TestForeignHashIsRenewed(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if renewals != 1 || !a.verified.has(a.verified.key("anna", stored, "pässwörd"), time.Unix(0, 0)) {
+		if renewals != 1 || !passwords.verified.has(passwords.verified.key("anna", stored, "pässwörd"), time.Unix(0, 0)) {
 			t.Errorf("%d renewals, or the credentials are not remembered", renewals)
 		}
 		if _, err := a.Authenticate(t.Context(), basic("anna:wrong")); !errors.Is(err, ErrInvalid) {

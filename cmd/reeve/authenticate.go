@@ -63,7 +63,7 @@ func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
 }
 
 // authenticator finds out who sends a request, by OAuth access token, personal token, or password.
-func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth.Authenticator {
+func (a *app) authenticator(c *configuration, authorization *oauth.Server, passwords *auth.Passwords) *auth.Authenticator {
 	lookups := auth.Lookups{Generation: a.database.Generation, Token: func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
 		switch prefix {
 		case auth.AccessToken:
@@ -74,7 +74,7 @@ func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth
 		return nil, time.Time{}, auth.ErrInvalid
 	}}
 	if c.Auth.Basic.Enabled {
-		lookups.Password, lookups.Rehash = a.password, a.rehash
+		lookups.Passwords = passwords
 	}
 	return auth.NewAuthenticator(lookups, time.Now)
 }

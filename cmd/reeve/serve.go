@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
+	"reeve/auth"
 	"reeve/auth/oauth"
 	"reeve/resource"
 	"reeve/resource/client"
@@ -45,6 +46,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if err := client.Configure(ctx, a.database, a.clients, time.Now(), c.clients(), c.Policy.Data.AdminClients); err != nil {
 		return err
 	}
+	passwords := auth.NewPasswords(a.password, a.rehash, time.Now)
 	authorization, err := a.authorizationServer(c)
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if oauth.Exposed(c.publicBase()) {
 		a.log.Warn("tokens and passwords travel in the clear: serve TLS, or name the https address in http.public_base", "issuer", c.publicBase())
 	}
-	served := a.mounts(c, authorization)
+	served := a.mounts(c, authorization, a.authenticator(c, authorization, passwords))
 	type endpoint struct {
 		server   *http.Server
 		listener net.Listener
@@ -110,8 +112,7 @@ func stop(server *http.Server, grace time.Duration) error {
 }
 
 // mounts are the paths of each resource that a listener can name.
-func (a *app) mounts(c *configuration, authorization *oauth.Server) mounts {
-	authenticator := a.authenticator(c, authorization)
+func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator) mounts {
 	api := httpapi.New(httpapi.Config{
 		Engine: a.engine, Authenticate: authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
 		Answers: a.answers, Log: a.log,
