@@ -93,7 +93,8 @@ func prepare(t *testing.T, uri string) {
 }
 
 // TestKill kills the program in the midst of writes. After each restart, whatever it had acknowledged is there with
-// its event, what it had not is there as a whole or not at all, and the totals are right.
+// its event, what it had not is there as a whole or not at all, nothing is done twice that is asked for again with its
+// key, and the totals are right.
 func TestKill(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		prepare(t, uri)
@@ -116,6 +117,8 @@ func TestKill(t *testing.T) {
 			writers.Wait()
 			p.settle()
 			p = launch(t, uri, everything)
+			kept.compare(p.server)
+			kept.repeat(p.server)
 			kept.compare(p.server)
 			p.rightTotals()
 			if t.Failed() {
@@ -159,7 +162,8 @@ func (s *server) step(i int, name string) (answer, error) {
 	case 6:
 		method, path = "DELETE", "users/"+id
 	}
-	return s.try(method, "/api/admin/v1/"+path, body, fmt.Sprintf("X-Request-Id: %s-%d", name, i+1))
+	request := fmt.Sprintf("%s-%d", name, i+1)
+	return s.try(method, "/api/admin/v1/"+path, body, "X-Request-Id: "+request, "Idempotency-Key: "+request)
 }
 
 // ledger keeps what was asked for, and what was acknowledged.
@@ -240,6 +244,22 @@ func (l *ledger) compare(s *server) {
 				s.Errorf("%s: %d events of step %d, of which %d are done", name, got, i+1, state)
 			}
 		}
+	}
+}
+
+// repeat asks again for each POST that was not acknowledged, with its key. Whether or not it had been done before, it
+// is done then, and once.
+func (l *ledger) repeat(s *server) {
+	s.Helper()
+	for name, was := range l.lives {
+		step := was.asked - 1
+		if was.done == was.asked || step == 1 || step == 6 { // a PATCH, a DELETE
+			continue
+		}
+		if a, err := s.step(step, name); err != nil || a.StatusCode/100 != 2 {
+			s.Errorf("step %d of %s, again: %d %s %v", was.asked, name, statusOf(a), a.text, err)
+		}
+		l.lives[name] = life{asked: was.asked, done: was.asked}
 	}
 }
 
@@ -434,7 +454,8 @@ func TestDatabaseGone(t *testing.T) {
 	l.recovered()
 }
 
-// TestConnectionsCut ends connections to PostgreSQL in the midst of transactions.
+// TestConnectionsCut ends connections to PostgreSQL in the midst of transactions. What was not acknowledged may have
+// been committed nevertheless: asked for again with its key, it is there once.
 func TestConnectionsCut(t *testing.T) {
 	s := start(t, storagetest.Postgres(t), everything)
 	l := newLoad(s)
@@ -445,6 +466,8 @@ func TestConnectionsCut(t *testing.T) {
 		l.await(&l.fine, 5)
 	}
 	l.recovered()
+	l.repeat(s)
+	l.compare(s)
 }
 
 // TestDatabaseHangs has PostgreSQL fall silent, with its connections open: everybody is told so when the timeout is

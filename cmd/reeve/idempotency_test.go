@@ -2,13 +2,17 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"reeve/auth"
+	"reeve/fixtures"
+	"reeve/resource/idempotency"
 )
 
 // once sends a POST below the API's base with an idempotency key.
@@ -225,5 +229,120 @@ func TestConcurrentTwins(t *testing.T) {
 		if first != 1 || s.count("SELECT count(*) FROM users") != users+1 || s.events() != events+1 {
 			t.Errorf("%d were no replay, %d users, %d events", first, s.count("SELECT count(*) FROM users")-users, s.events()-events)
 		}
+	})
+}
+
+// hold has writes to quentin wait, until it is released.
+func (s *server) hold() (release func()) {
+	s.Helper()
+	db := s.hand()
+	conn, err := db.Conn(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	statements := []string{"BEGIN", "SELECT id FROM users WHERE username = 'quentin' FOR UPDATE"}
+	if strings.HasPrefix(s.uri, "sqlite:") {
+		statements = []string{"BEGIN IMMEDIATE"}
+	}
+	for _, statement := range statements {
+		if _, err := conn.ExecContext(s.Context(), statement); err != nil {
+			s.Fatal(err)
+		}
+	}
+	return sync.OnceFunc(func() {
+		defer db.Close()
+		defer conn.Close()
+		if _, err := conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
+			s.Error(err)
+		}
+	})
+}
+
+// twins sends a request so many times at once, and gives its answers as they come.
+func (s *server) twins(n int, key, path string) <-chan answer {
+	answers := make(chan answer, n)
+	for range n {
+		go func() {
+			a, err := s.try("POST", "/api/admin/v1/"+path, nil, "Idempotency-Key: "+key)
+			if err != nil {
+				s.Error(err)
+			}
+			answers <- a
+		}()
+	}
+	return answers
+}
+
+// TestConcurrentTwinsHoldNothing has many twins wait for one that the database keeps waiting. That one has a connection,
+// another one, on PostgreSQL, gives events their positions, and the last serves whoever else asks.
+func TestConcurrentTwinsHoldNothing(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+"database: {max_connections: 3}")
+		s.get("users") // the password is verified, and remembered
+		release := s.hold()
+		defer release()
+		answers := s.twins(32, "key", "users/"+quentin+"/lock")
+		for range 50 {
+			s.get("groups")
+		}
+		if n := len(answers); n != 0 {
+			t.Errorf("%d of the twins did not wait", n)
+		}
+		release()
+		first := 0
+		for range cap(answers) {
+			a := <-answers
+			if a.Response == nil || a.StatusCode != 200 {
+				t.Fatalf("%d %s", statusOf(a), a.text)
+			}
+			if a.Header.Get("Idempotency-Replayed") == "" {
+				first++
+			}
+		}
+		if first != 1 {
+			t.Errorf("it was carried out %d times", first)
+		}
+	})
+}
+
+// TestIdempotencyInProgress asks for what takes longer than anybody has patience for: that is 409, to be tried again,
+// and what it was is not lost.
+func TestIdempotencyInProgress(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := node(t, uri, everything, func(ctx context.Context, a *app) error {
+			a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records, Patience: 50 * time.Millisecond})
+			return fixtures.Demo(ctx, a.database, a.stores())
+		})
+		release := s.hold()
+		defer release()
+		path := "users/" + quentin + "/lock"
+		answers := s.twins(2, "key", path)
+		a := <-answers
+		if a.Response == nil || a.StatusCode != 409 || a.Header.Get("Retry-After") == "" ||
+			fmt.Sprint(failuresIn(t, a)) != "[in_progress Idempotency-Key]" {
+			t.Errorf("%d %s", statusOf(a), a.text)
+		}
+		release()
+		if a = <-answers; a.Response == nil || a.StatusCode != 200 {
+			t.Fatalf("%d %s", statusOf(a), a.text)
+		}
+		s.replayed(a, "key", path, nil)
+	})
+}
+
+// TestIdempotentOperations repeats the largest request that there is.
+func TestIdempotentOperations(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		var operations []any
+		for i := range 1000 {
+			operations = append(operations, map[string]any{"op": "add", "data": resourceDocument("group", "", map[string]any{"name": fmt.Sprint("Group ", i)}, nil)["data"]})
+		}
+		body, media := map[string]any{"atomic:operations": operations}, "Content-Type: "+atomicType
+		first := s.once("key", "operations", body, media)
+		if first.StatusCode != 200 || len(dig(first.document, "atomic:results").([]any)) != 1000 {
+			t.Fatalf("%d %.500s", first.StatusCode, first.text)
+		}
+		s.replayed(first, "key", "operations", body, media)
 	})
 }
