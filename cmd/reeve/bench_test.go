@@ -120,6 +120,7 @@ func (b *bench) measure(list, count float64) {
 	b.compare("exact count, to count=false", count, subject{reeve, after(active + "&count=false")}, subject{reeve, middle})
 	reeve.stop()
 
+	b.exports()
 	b.start()
 	b.memory(middle)
 	b.writes()
