@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"slices"
 	"strconv"
@@ -195,50 +197,45 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 	if b.err != nil {
 		return page, 0, b.err
 	}
-	var dest []any
+	var total, number sql.NullInt64
+	var before, after sql.NullBool
+	var head []sql.Scanner // the same in every row
 	if f.total {
-		dest = append(dest, &page.Total)
+		head = append(head, &total)
 	}
 	if f.stamp {
-		dest = append(dest, &stamp)
+		head = append(head, &number)
 	}
-	if p.count == pagination.CountOnly {
-		err := l.db.reader(ctx).QueryRowxContext(ctx, b.String(), b.args...).Scan(dest...)
-		return page, stamp, l.db.failed(err)
+	if prev, next := p.beside(); p.count != pagination.CountOnly {
+		if prev {
+			head = append(head, &before)
+		}
+		if next {
+			head = append(head, &after)
+		}
 	}
-	prev, next := p.beside()
-	if prev {
-		dest = append(dest, &page.Prev)
-	}
-	if next {
-		dest = append(dest, &page.Next)
-	}
-	found, err := l.db.reader(ctx).QueryxContext(ctx, b.String(), b.args...)
+	rows := make([]T, 0, min(p.window.Size, pagination.DefaultSize*10)+1)
+	err = query(ctx, l.db.reader(ctx), b.String(), b.args, func(row []driver.Value) error {
+		if len(rows) == 0 {
+			for i, to := range head {
+				if err := to.Scan(row[i]); err != nil {
+					return err
+				}
+			}
+		}
+		if row = row[len(head):]; len(row) == 0 || row[0] == nil {
+			return nil // it has the head alone
+		}
+		if len(rows) == cap(rows) {
+			rows = slices.Grow(rows, p.window.Size+1-len(rows))
+		}
+		rows = rows[:len(rows)+1]
+		return in.scan(&rows[len(rows)-1], row)
+	})
 	if err != nil {
 		return page, 0, l.db.failed(err)
 	}
-	defer found.Close()
-	head := len(dest)
-	dest = append(dest, in.dest()...)
-	rows := make([]T, 0, min(p.window.Size, pagination.DefaultSize*10)+1)
-	for found.Next() {
-		var none T
-		rows = append(rows, none)
-		in.row = &rows[len(rows)-1]
-		if err := found.Scan(dest...); err != nil {
-			return page, 0, l.db.failed(err)
-		}
-		if in.absent {
-			rows = rows[:0]
-		}
-		for i := range head { // it is the same in every row
-			dest[i] = ignored{}
-		}
-		head = 0
-	}
-	if err := found.Err(); err != nil {
-		return page, 0, l.db.failed(err)
-	}
+	page.Total, page.Prev, page.Next = total.Int64, before.Bool, after.Bool
 	more := len(rows) > p.window.Size
 	if more {
 		rows = rows[:p.window.Size]
@@ -250,69 +247,44 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 		page.Next = page.Next || more
 	}
 	page.Rows = rows
-	return page, stamp, nil
+	return page, number.Int64, nil
 }
 
-// ignored takes a column that is not looked at.
-type ignored struct{}
-
-// Scan does nothing.
-func (ignored) Scan(any) error { return nil }
-
-// reader scans rows into the members of T.
+// reader reads rows into the members of T.
 type reader[T any] struct {
 	layout  *layout
 	id      func(*T) *ulid.ULID
-	members []member[T]
-
-	row    *T   // the one that is scanned
-	absent bool // there was none
-	cells  []cell[T]
+	members []member[T] // of the columns after the id, and others that are only written
 }
 
-// cell scans one column of the current row; a nil member is the id, which comes first.
-type cell[T any] struct {
-	reader *reader[T]
-	member *member[T]
-}
-
-// dest are where the columns go.
-func (r *reader[T]) dest() []any {
-	r.cells = append(r.cells[:0], cell[T]{reader: r})
+// scan sets the members of a row from its columns.
+func (r *reader[T]) scan(row *T, columns []driver.Value) error {
+	id := r.id(row)
+	if err := resource.ScanID(columns[0], id); err != nil {
+		return err
+	}
+	n := 0
 	for i := range r.members {
-		if m := &r.members[i]; m.scan != nil {
-			r.cells = append(r.cells, cell[T]{r, m})
+		m := &r.members[i]
+		if m.scan == nil {
+			continue
 		}
-	}
-	dest := make([]any, len(r.cells))
-	for i := range r.cells {
-		dest[i] = &r.cells[i]
-	}
-	return dest
-}
-
-// Scan takes what the driver gives.
-func (c *cell[T]) Scan(src any) error {
-	r := c.reader
-	if c.member == nil {
-		if r.absent = src == nil; r.absent {
-			return nil
+		n++
+		src := columns[n]
+		if m.column.kind == Sealed && src != nil {
+			sealed, ok := src.([]byte)
+			if !ok || len(sealed) == 0 { // empty in rows that are older than the column
+				continue
+			}
+			text, err := r.layout.db.keys.open(sealed, r.layout.table, m.column.name, *id)
+			if err != nil {
+				return err
+			}
+			src = text
 		}
-		return resource.ScanID(src, r.id(r.row))
-	}
-	if r.absent {
-		return nil
-	}
-	if c.member.column.kind == Sealed && src != nil {
-		sealed, ok := src.([]byte)
-		if !ok || len(sealed) == 0 { // empty in rows that are older than the column
-			return nil
-		}
-		text, err := r.layout.db.keys.open(sealed, r.layout.table, c.member.column.name, *r.id(r.row))
-		if err != nil {
+		if err := m.scan(row, src); err != nil {
 			return err
 		}
-		src = text
 	}
-	return c.member.scan(r.row, src)
+	return nil
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql/driver"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -243,40 +244,26 @@ func (t *Table[T]) of(ctx context.Context, q resource.Query, columns []string, i
 	if b.err != nil {
 		return page, b.err
 	}
-	found, err := t.db.reader(ctx).QueryxContext(ctx, b.String(), b.args...)
-	if err != nil {
-		return page, t.db.failed(err)
-	}
-	defer found.Close()
-	var of parent
+	var of ulid.ULID
 	n := 0
-	dest := append([]any{&of}, in.dest()...)
-	for found.Next() {
-		var none T
-		page.Rows = append(page.Rows, none)
-		in.row = &page.Rows[len(page.Rows)-1]
-		if err := found.Scan(dest...); err != nil {
-			return page, t.db.failed(err)
+	err := query(ctx, t.db.reader(ctx), b.String(), b.args, func(row []driver.Value) error {
+		if err := resource.ScanID(row[0], &of); err != nil {
+			return err
 		}
-		last := len(page.Of.Rows) - 1
-		if last < 0 || page.Of.Rows[last] != ulid.ULID(of) {
+		if last := len(page.Of.Rows) - 1; last < 0 || page.Of.Rows[last] != of {
 			n = 0
 		}
 		if n++; n > q.Window.Size {
-			page.Of.More[ulid.ULID(of)] = true
-			page.Rows = page.Rows[:len(page.Rows)-1]
-			continue
+			page.Of.More[of] = true
+			return nil
 		}
-		page.Of.Rows = append(page.Of.Rows, ulid.ULID(of))
-	}
-	return page, t.db.failed(found.Err())
+		page.Of.Rows = append(page.Of.Rows, of)
+		var none T
+		page.Rows = append(page.Rows, none)
+		return in.scan(&page.Rows[len(page.Rows)-1], row[1:])
+	})
+	return page, t.db.failed(err)
 }
-
-// parent scans the id of the resource that a row is related to.
-type parent ulid.ULID
-
-// Scan takes what the driver gives.
-func (p *parent) Scan(src any) error { return resource.ScanID(src, (*ulid.ULID)(p)) }
 
 func (t *Table[T]) writeOf(b *builder, q resource.Query, columns []string) {
 	r := t.layout.relation(q.Of.Name)

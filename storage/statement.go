@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 )
 
 // maxStatements is how many statements a connection keeps prepared.
@@ -167,8 +169,32 @@ type statement struct {
 	driver.Stmt
 	conn  *preparedConn
 	text  string
+	each  each // takes the rows of what is executed next, unless it is nil
 	inUse bool
 	kept  bool
+}
+
+// each takes the rows of a query one after another as the driver gives them. A row lasts until the next one. It must
+// not ask the database.
+type each func(row []driver.Value) error
+
+// query asks for rows and has each of them taken, straight from the driver: the rows of database/sql would cost as
+// much again as reading them does. An error of each ends it and is returned as it is.
+func query(ctx context.Context, db sqlx.ExecerContext, text string, args []any, each each) error {
+	_, err := db.ExecContext(ctx, text, append(args, each)...)
+	return err
+}
+
+// CheckNamedValue takes out what is no parameter, and leaves the others to the driver, if it cares, or to database/sql.
+func (s *statement) CheckNamedValue(v *driver.NamedValue) error {
+	if each, ok := v.Value.(each); ok {
+		s.each = each
+		return driver.ErrRemoveArgument
+	}
+	if checker, ok := s.conn.Conn.(driver.NamedValueChecker); ok {
+		return checker.CheckNamedValue(v)
+	}
+	return driver.ErrSkip
 }
 
 func (c *preparedConn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
@@ -214,16 +240,8 @@ func (c *preparedConn) forget(s *statement) {
 	s.kept = false
 }
 
-// CheckNamedValue leaves the arguments to the driver, if it cares, or to database/sql.
-func (c *preparedConn) CheckNamedValue(v *driver.NamedValue) error {
-	if checker, ok := c.Conn.(driver.NamedValueChecker); ok {
-		return checker.CheckNamedValue(v)
-	}
-	return driver.ErrSkip
-}
-
 func (s *statement) Close() error {
-	s.inUse = false
+	s.inUse, s.each = false, nil
 	if s.kept {
 		return nil
 	}
@@ -231,6 +249,9 @@ func (s *statement) Close() error {
 }
 
 func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if s.each != nil {
+		return driver.ResultNoRows, s.read(ctx, args)
+	}
 	if err := s.conn.until(ctx); err != nil {
 		return nil, err
 	}
@@ -253,6 +274,31 @@ func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) 
 		err = lost(err)
 	}
 	return rows, err
+}
+
+// read has each row of a query taken.
+func (s *statement) read(ctx context.Context, args []driver.NamedValue) error {
+	rows, err := s.QueryContext(ctx, args)
+	if err != nil {
+		return err
+	}
+	row := make([]driver.Value, len(rows.Columns()))
+	for err == nil {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		if err = rows.Next(row); err == nil {
+			err = s.each(row)
+		}
+	}
+	closed := rows.Close()
+	switch err {
+	case io.EOF:
+		return closed
+	case driver.ErrBadConn:
+		return io.ErrUnexpectedEOF // database/sql would ask again, and some rows have been taken
+	}
+	return err
 }
 
 // renew prepares a stale statement once more, and reports whether it did. In a transaction that the error has

@@ -3,7 +3,7 @@ package storage
 import (
 	"context"
 	"database/sql"
-	"errors"
+	"database/sql/driver"
 	"slices"
 	"strings"
 
@@ -185,15 +185,18 @@ func (t *Table[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
 
 func (t *Table[T]) one(ctx context.Context, q querier, text string, id ulid.ULID) (*T, error) {
 	in := t.reader()
-	in.row = new(T)
-	err := q.QueryRowxContext(ctx, text, t.db.dialect.Value(id)).Scan(in.dest()...)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, t.notFound(id)
-	}
+	var found *T
+	err := query(ctx, q, text, []any{t.db.dialect.Value(id)}, func(row []driver.Value) error {
+		found = new(T)
+		return in.scan(found, row)
+	})
 	if err != nil {
 		return nil, t.db.failed(err)
 	}
-	return in.row, nil
+	if found == nil {
+		return nil, t.notFound(id)
+	}
+	return found, nil
 }
 
 func (t *Table[T]) notFound(id ulid.ULID) error {
