@@ -180,6 +180,9 @@ type each func(row []driver.Value) error
 
 // query asks for rows and has each of them taken, straight from the driver: the rows of database/sql would cost as
 // much again as reading them does. An error of each ends it and is returned as it is.
+//
+// The statement finds each among its arguments, since database/sql lends out the driver's connection, but not that of
+// a transaction.
 func query(ctx context.Context, db sqlx.ExecerContext, text string, args []any, each each) error {
 	_, err := db.ExecContext(ctx, text, append(args, each)...)
 	return err
@@ -277,28 +280,34 @@ func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) 
 }
 
 // read has each row of a query taken.
-func (s *statement) read(ctx context.Context, args []driver.NamedValue) error {
+func (s *statement) read(ctx context.Context, args []driver.NamedValue) (err error) {
 	rows, err := s.QueryContext(ctx, args)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if closed := rows.Close(); err == nil {
+			err = closed
+		}
+	}()
 	row := make([]driver.Value, len(rows.Columns()))
-	for err == nil {
-		if err = ctx.Err(); err != nil {
-			break
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		if err = rows.Next(row); err == nil {
-			err = s.each(row)
+		switch err := rows.Next(row); err {
+		case nil:
+		case io.EOF:
+			return nil
+		case driver.ErrBadConn:
+			return io.ErrUnexpectedEOF // database/sql would ask again, and some rows have been taken
+		default:
+			return err
+		}
+		if err := s.each(row); err != nil {
+			return err
 		}
 	}
-	closed := rows.Close()
-	switch err {
-	case io.EOF:
-		return closed
-	case driver.ErrBadConn:
-		return io.ErrUnexpectedEOF // database/sql would ask again, and some rows have been taken
-	}
-	return err
 }
 
 // renew prepares a stale statement once more, and reports whether it did. In a transaction that the error has
