@@ -45,9 +45,10 @@ type Prepared struct {
 }
 
 // Prepare is what Do does before the transaction begins: it authorizes operations and reads their bodies. That may be
-// slow, as hashing a password is, so it is for whoever has a transaction of his own to begin in between.
+// slow, as hashing a password is, so it is for whoever has a transaction of their own to begin in between. The errors
+// are those of Do that need no database.
 func (e *Engine) Prepare(ops ...Operation) (Prepared, error) {
-	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
+	tx := e.newTx()
 	steps, err := tx.plan(ops, true)
 	return Prepared{tx, steps}, err
 }
@@ -61,13 +62,9 @@ func (p Prepared) Do(ctx context.Context) ([]Result, error) {
 		return []Result{result}, err
 	}
 	var results []Result
-	err := tx.engine.database.Transact(ctx, func(ctx context.Context) error {
-		tx.Context, tx.Now = ctx, Cut(tx.engine.clock())
-		var err error
-		if results, err = tx.run(steps); err != nil {
-			return err
-		}
-		return tx.engine.database.Record(ctx, tx.events...)
+	err := tx.transact(ctx, func() (err error) {
+		results, err = tx.run(steps)
+		return err
 	})
 	if err != nil {
 		return nil, err

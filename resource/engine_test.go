@@ -56,10 +56,16 @@ var shipSchema = resource.Schema[ship]{
 	},
 }
 
-// journal is a database whose transactions only keep their events.
-type journal struct{ events []*resource.Event }
+// journal is a database whose transactions only keep their events, and take a minute to begin.
+type journal struct {
+	events []*resource.Event
+	now    time.Time
+}
 
-func (j *journal) Transact(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
+func (j *journal) Transact(ctx context.Context, fn func(context.Context) error) error {
+	j.now = j.now.Add(time.Minute)
+	return fn(ctx)
+}
 func (j *journal) Snapshot(ctx context.Context, fn func(context.Context) error) error { return fn(ctx) }
 func (j *journal) Lock(context.Context, string) error                                 { return nil }
 func (j *journal) Record(_ context.Context, events ...*resource.Event) error {
@@ -77,7 +83,7 @@ type fleet struct {
 }
 
 func newFleet(t *testing.T) *fleet {
-	f := &fleet{T: t, journal: &journal{}, ships: storagetest.NewMemory(shipSchema), sailors: storagetest.NewMemory(sailorSchema)}
+	f := &fleet{T: t, journal: &journal{now: time.Date(1805, 10, 21, 11, 45, 0, 1999, time.UTC)}, ships: storagetest.NewMemory(shipSchema), sailors: storagetest.NewMemory(sailorSchema)}
 	type arguments struct{ reason string }
 	registry := &resource.Registry{}
 	err := registry.Register(
@@ -116,7 +122,7 @@ func newFleet(t *testing.T) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.engine = resource.NewEngine(registry, f.journal, func() time.Time { return time.Date(1805, 10, 21, 11, 45, 0, 1999, time.UTC) })
+	f.engine = resource.NewEngine(registry, f.journal, func() time.Time { return f.journal.now })
 	return f
 }
 
@@ -182,7 +188,7 @@ func TestCreateSetsWhatTheSchemaSays(t *testing.T) {
 	f := newFleet(t)
 	created := f.must(resource.Operation{Verb: resource.Create, Request: "r1", Body: resource.Body{Attributes: map[string]any{"name": "Victory", "password": "kiss me"}}})
 	want := map[string]any{
-		"name": "Victory", "tons": 1.0, "launched_at": "1805-10-21T11:45:00.000001Z", "sunk_at": nil, "afloat": true, "code": "0000",
+		"name": "Victory", "tons": 1.0, "launched_at": "1805-10-21T11:46:00.000001Z", "sunk_at": nil, "afloat": true, "code": "0000",
 	}
 	if diff := cmp.Diff(want, attributes(t, created)); diff != "" {
 		t.Error(diff)
@@ -484,6 +490,29 @@ func TestSeveralOperations(t *testing.T) {
 	// An operation that another one asks for has the place of that one.
 	f.refuse = resource.Errorf(resource.Conflict, "not now")
 	fails([]string{"1 conflict"}, resource.Operation{Verb: resource.List, Type: "ship", Principal: admiral}, resource.Operation{Verb: "scuttle-others", Type: "ship", ID: results[0].ID, Principal: admiral})
+}
+
+// TestTimeOfWrites sees that what is written has the time of its transaction, however long that took to begin.
+func TestTimeOfWrites(t *testing.T) {
+	f := newFleet(t)
+	written := func(id ulid.ULID) {
+		t.Helper()
+		ship, err := f.ships.Get(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, event := resource.Cut(f.journal.now), f.journal.events[len(f.journal.events)-1]
+		if !ship.Launched.Equal(now) || !event.At.Equal(now) {
+			t.Errorf("launched at %s, its event at %s, want %s", ship.Launched, event.At, now)
+		}
+	}
+	written(f.launch("Victory"))
+	imported, err := f.engine.Import(t.Context(), resource.Operation{Type: "ship", Principal: admiral},
+		[]resource.Body{{Attributes: map[string]any{"name": "Temeraire"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	written(imported[0].ID)
 }
 
 // TestReservedPath sees that no type takes the path of several operations.

@@ -13,7 +13,8 @@ import (
 // The errors are those of [Engine.Do], and Unavailable if too many exports run. What was sent before an error is
 // part of the list.
 func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result) error) error {
-	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock()), Principal: op.Principal, Request: op.Request}
+	tx := e.newTx()
+	tx.Principal, tx.Request = op.Principal, op.Request
 	op.Window, op.Count = pagination.First(pagination.MaxSize), pagination.CountNone
 	steps, err := tx.plan([]Operation{op}, true)
 	if err != nil {

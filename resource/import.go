@@ -22,7 +22,8 @@ type Imported struct {
 // The error is about the whole: the caller may not, or the database is gone. What is returned with it has been done.
 func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imported, error) {
 	op.Verb = Create
-	tx := &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock()), Principal: op.Principal, Request: op.Request}
+	tx := e.newTx()
+	tx.Principal, tx.Request = op.Principal, op.Request
 	t := tx.types[op.Type]
 	if t == nil {
 		return nil, Errorf(NotFound, "there is no type %q", op.Type)
@@ -35,13 +36,9 @@ func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imp
 	}
 	run := t.importing(bodies)
 	var done []Imported
-	err := e.database.Transact(ctx, func(ctx context.Context) error {
-		tx.Context, tx.events = ctx, nil
-		var err error
-		if done, err = run(tx); err != nil {
-			return err
-		}
-		return e.database.Record(ctx, tx.events...)
+	err := tx.transact(ctx, func() (err error) {
+		done, err = run(tx)
+		return err
 	})
 	if err == nil || !faulty(err) {
 		return done, err

@@ -28,6 +28,23 @@ type Tx struct {
 	ifMatch []string // of the operation that runs
 }
 
+// newTx is a transaction that has not begun: its types and its time are those of now.
+func (e *Engine) newTx() *Tx {
+	return &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
+}
+
+// transact begins the transaction, runs what writes, and records its events. Its time is that of its beginning, however
+// long it took to get there.
+func (tx *Tx) transact(ctx context.Context, run func() error) error {
+	return tx.engine.database.Transact(ctx, func(ctx context.Context) error {
+		tx.Context, tx.Now = ctx, Cut(tx.engine.clock())
+		if err := run(); err != nil {
+			return err
+		}
+		return tx.engine.database.Record(ctx, tx.events...)
+	})
+}
+
 // View is the transaction's view of resources.
 func (tx *Tx) View() View { return View{Now: tx.Now, Principal: tx.Principal} }
 

@@ -36,7 +36,7 @@ type Answer struct {
 	ContentType string `json:"content_type,omitempty"`
 	Location    string `json:"location,omitempty"`
 	ETag        string `json:"etag,omitempty"`
-	Body        []byte `json:"body,omitempty"`
+	Body        []byte `json:"-"`
 }
 
 // Database is what a [Keeper] needs of the database. Both are as in the storage's DB.

@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -8,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -63,12 +65,13 @@ func (r *Request) seal() (*seal, error) {
 	return &seal{aead, id, r.Fingerprint}, nil
 }
 
-// close seals an answer.
+// close seals an answer: a line of JSON, and its body as it is, which may be large.
 func (s *seal) close(a Answer) (string, error) {
-	text, err := json.Marshal(a)
+	head, err := json.Marshal(a)
 	if err != nil {
 		return "", fmt.Errorf("idempotency: %w", err)
 	}
+	text := slices.Concat(head, []byte{'\n'}, a.Body)
 	return base64.StdEncoding.EncodeToString(s.Seal(nil, nil, text, s.fingerprint)), nil
 }
 
@@ -81,8 +84,10 @@ func (s *seal) open(sealed string) (a Answer, err error) {
 	if text, err = s.Open(nil, nil, text, s.fingerprint); err != nil {
 		return a, failed(resource.KeyReused, "this key stands for a request with another method, path, query or body")
 	}
-	if err := json.Unmarshal(text, &a); err != nil {
+	head, body, _ := bytes.Cut(text, []byte{'\n'})
+	if err := json.Unmarshal(head, &a); err != nil {
 		return a, fmt.Errorf("idempotency: record %s: %w", s.id, err)
 	}
+	a.Body = body
 	return a, nil
 }
