@@ -27,10 +27,10 @@ func Example() {
 			fmt.Println(err)
 			continue
 		}
-		fmt.Println(caller.Name, caller.May("user", "list"), caller.May("user", "lock"))
+		fmt.Println(caller.Name, caller.Permissions)
 	}
 	// Output:
-	// kilgore-trout true false
+	// kilgore-trout [user:read]
 	// the credentials of the request are not valid
 	// the request has no credentials
 }

@@ -17,31 +17,27 @@ type Principal struct {
 }
 
 // System is the program itself, as on its command line. It may do everything.
-var System = &Principal{Type: "system", Name: "reeve", Permissions: []Permission{{Any, Any}}}
+var System = &Principal{Type: "system", Name: "reeve", Permissions: []Permission{{Type: Any, Verb: Any}}}
 
-// Any stands for every type or every verb in a permission.
-const Any = "*"
-
-// Permission allows a verb on a type; either may be [Any]. The verb "read" allows list and get.
-type Permission struct{ Type, Verb string }
-
-// String is the permission's usual form, type:verb.
-func (p Permission) String() string { return p.Type + ":" + p.Verb }
-
-// Allows reports whether the permission covers a verb on a type.
-func (p Permission) Allows(typ, verb string) bool {
-	return (p.Type == Any || p.Type == typ) &&
-		(p.Verb == Any || p.Verb == verb || p.Verb == "read" && (verb == "list" || verb == "get"))
-}
-
-// May reports whether the principal may use a verb on a type.
-func (p *Principal) May(typ, verb string) bool {
+// Decide says of which resources of a type the principal may use a verb: of all, or of those that the targets of
+// permissions name, see [Permission]. No target is none.
+func (p *Principal) Decide(typ, verb string) (all bool, targets []string) {
 	for _, permission := range p.Permissions {
-		if permission.Allows(typ, verb) {
-			return true
+		switch {
+		case !permission.covers(Permission{typ, verb, permission.Target}):
+		case permission.Target == "":
+			return true, nil
+		default:
+			targets = append(targets, permission.Target)
 		}
 	}
-	return false
+	return false, targets
+}
+
+// May reports whether the principal may use a verb on all resources of a type.
+func (p *Principal) May(typ, verb string) bool {
+	all, _ := p.Decide(typ, verb)
+	return all
 }
 
 // Scopes of access tokens.
@@ -55,7 +51,7 @@ const (
 // ParseScope is the permission that a scope gives; false for a scope that gives none.
 func ParseScope(scope string) (Permission, bool) {
 	if scope == AdminScope {
-		return Permission{Any, Any}, true
+		return Permission{Type: Any, Verb: Any}, true
 	}
 	rest, ok := strings.CutPrefix(scope, scopePrefix)
 	if !ok {
@@ -65,13 +61,7 @@ func ParseScope(scope string) (Permission, bool) {
 	if !ok || !nameOrAny(typ) || !nameOrAny(verb) {
 		return Permission{}, false
 	}
-	return Permission{typ, verb}, true
-}
-
-// nameOrAny reports whether a text may be the name of a type or a verb, or stands for all of them. Whether
-// there is one of that name is not asked: types come and go with their modules.
-func nameOrAny(text string) bool {
-	return text == Any || text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+	return Permission{Type: typ, Verb: verb}, true
 }
 
 // ScopePermissions are the permissions that a list of scopes gives together.

@@ -15,8 +15,9 @@ const (
 )
 
 // The verbs on a relationship. Reading needs the permission to get the resource that has it, writing to update it.
+// What a to-many names is a list of those, which needs the permission to list them; so does its linkage.
 const (
-	Related = "related" // read the resources that it names; needs the permission to read those too
+	Related = "related" // read the resources that it names; needs the permission to get the one of a to-one
 	Linked  = "linked"  // read its linkage
 	Link    = "link"    // add to it
 	Unlink  = "unlink"  // remove from it

@@ -94,14 +94,19 @@ type step struct {
 
 // plan authorizes operations, unless another one allows them, and reads them as far as that needs no database.
 func (tx *Tx) plan(ops []Operation, authorize bool) ([]step, error) {
+	reaches := make([]reach, len(ops))
 	if authorize {
-		if err := together(ops, tx.authorize); err != nil {
+		err := together(ops, func(i int, op Operation) (err error) {
+			reaches[i], err = tx.authorize(op)
+			return err
+		})
+		if err != nil {
 			return nil, err
 		}
 	}
 	steps := make([]step, 0, len(ops))
-	err := together(ops, func(op Operation) error {
-		step, err := tx.planOne(op)
+	err := together(ops, func(i int, op Operation) error {
+		step, err := tx.planOne(op, reaches[i])
 		steps = append(steps, step)
 		return err
 	})
@@ -109,10 +114,10 @@ func (tx *Tx) plan(ops []Operation, authorize bool) ([]step, error) {
 }
 
 // together does something with each operation and reports the failures of all.
-func together(ops []Operation, do func(op Operation) error) error {
+func together(ops []Operation, do func(i int, op Operation) error) error {
 	var problems Errors
 	for i, op := range ops {
-		err := do(op)
+		err := do(i, op)
 		switch {
 		case err == nil:
 		case Is(err, Internal):
@@ -124,26 +129,7 @@ func together(ops []Operation, do func(op Operation) error) error {
 	return problems.orNil()
 }
 
-func (tx *Tx) authorize(op Operation) error {
-	t := tx.types[op.Type]
-	if t == nil {
-		return nil // it will not be found
-	}
-	if err := allow(op, t.description()); err != nil || op.Verb != Related {
-		return err
-	}
-	r := t.description().Reference(op.Relationship)
-	if r == nil || tx.types[r.Type] == nil {
-		return nil // it will not be found, or may be of any type
-	}
-	verb := Get
-	if r.Many {
-		verb = List
-	}
-	return allow(Operation{Verb: verb, Principal: op.Principal}, tx.types[r.Type].description())
-}
-
-func (tx *Tx) planOne(op Operation) (step, error) {
+func (tx *Tx) planOne(op Operation, reach reach) (step, error) {
 	t := tx.types[op.Type]
 	if t == nil {
 		return step{}, Errorf(NotFound, "there is no type %q", op.Type)
@@ -154,7 +140,7 @@ func (tx *Tx) planOne(op Operation) (step, error) {
 	}
 	switch op.Verb {
 	case List, Get, Linked, Related:
-		run, err := tx.planRead(op, t)
+		run, err := tx.planRead(op, t, reach)
 		return step{op, true, run}, err
 	}
 	run, err := t.prepare(op)
@@ -163,27 +149,9 @@ func (tx *Tx) planOne(op Operation) (step, error) {
 	}
 	if action := about.Action(op.Verb); action != nil && about.Bulk(action) && op.ID == (ulid.ULID{}) && op.Key == nil && len(op.Filters) > 0 {
 		where, err := about.Where(op.Filters)
-		return step{op, false, func(tx *Tx) (Result, error) { return tx.each(op, t, where, run) }}, err
+		return step{op, false, func(tx *Tx) (Result, error) { return tx.each(op, t, reach, every(reach.do, where), run) }}, err
 	}
-	return step{op, false, func(tx *Tx) (Result, error) { return tx.write(op, t, run) }}, nil
-}
-
-// allow says whether the principal may do the operation. No type knows of it.
-func allow(op Operation, about *Description) error {
-	if op.Principal == nil {
-		return Errorf(Unauthenticated, "this needs an access token")
-	}
-	verb := op.Verb
-	switch verb {
-	case Linked, Related:
-		verb = Get
-	case Link, Unlink, Relink:
-		verb = Update
-	}
-	if op.Principal.May(about.Name, verb) || about.Open && verb == Get {
-		return nil
-	}
-	return Errorf(Forbidden, "%s lacks the permission %s:%s", op.Principal.Name, about.Name, verb)
+	return step{op, false, func(tx *Tx) (Result, error) { return tx.write(op, t, reach, run) }}, nil
 }
 
 // serves says whether the type has what the operation asks for.

@@ -358,7 +358,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 	f.must(resource.Operation{Verb: "sink", ID: id, Principal: sink})
 	read := &auth.Principal{Permissions: []auth.Permission{{Type: "ship", Verb: "read"}}}
 	f.must(resource.Operation{Verb: resource.List, Principal: read})
-	f.must(resource.Operation{Verb: resource.Linked, ID: id, Relationship: "crew", Principal: read})
+	linked := resource.Operation{Verb: resource.Linked, ID: id, Relationship: "crew", Principal: read}
+	f.fails(linked, "forbidden")
+	linked.Principal = &auth.Principal{Permissions: []auth.Permission{{Type: "ship", Verb: "get"}, {Type: "sailor", Verb: "list"}}}
+	f.must(linked)
 	f.fails(resource.Operation{Verb: resource.Link, ID: id, Relationship: "crew", Principal: read}, "forbidden")
 	// What an operation does on the way it may do.
 	scuttle := &auth.Principal{Permissions: []auth.Permission{{Type: "ship", Verb: "scuttle-others"}}}

@@ -28,7 +28,8 @@ func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imp
 	if t == nil {
 		return nil, Errorf(NotFound, "there is no type %q", op.Type)
 	}
-	if err := tx.authorize(op); err != nil {
+	reach, err := tx.authorize(op)
+	if err != nil {
 		return nil, err
 	}
 	if err := serves(op, t.description()); err != nil || len(bodies) == 0 {
@@ -36,7 +37,8 @@ func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imp
 	}
 	run := t.importing(bodies)
 	var done []Imported
-	err := tx.transact(ctx, func() (err error) {
+	tx.reached = reach
+	err = tx.transact(ctx, func() (err error) {
 		done, err = run(tx)
 		return err
 	})

@@ -110,13 +110,13 @@ func (tx *Tx) targets(_ *Result, from Resources, reference int, beyond paths, op
 	}
 	var found []Resources
 	for _, typ := range sorted(byType) {
-		t := tx.readable(typ, Get, op)
+		t, where := tx.readable(typ, Get, op)
 		if t == nil {
 			continue
 		}
 		for ids := range slices.Chunk(byType[typ], batch) {
 			page, _, err := t.list(tx, tx.View(), Query{
-				Where: among(ids), Window: pagination.First(len(ids)), Count: pagination.CountNone,
+				Where: every(among(ids), where), Window: pagination.First(len(ids)), Count: pagination.CountNone,
 				Fields: beyond.read(t.description(), op.Fields[typ]), Now: tx.Now,
 			}, op.Fields[typ])
 			if err != nil {
@@ -133,7 +133,7 @@ func (tx *Tx) targets(_ *Result, from Resources, reference int, beyond paths, op
 func (tx *Tx) many(result *Result, from Resources, reference int, beyond paths, op Operation) ([]Resources, error) {
 	about := from.Type()
 	r := &about.References[reference]
-	t := tx.readable(r.Type, List, op)
+	t, where := tx.readable(r.Type, List, op)
 	if t == nil {
 		return nil, nil
 	}
@@ -147,7 +147,7 @@ func (tx *Tx) many(result *Result, from Resources, reference int, beyond paths, 
 	var found []Resources
 	for some := range slices.Chunk(parents, batch) {
 		page, of, err := t.list(tx, tx.View(), Query{
-			Of: &Relation{r.relation(about), some}, Window: each, Count: pagination.CountNone,
+			Of: &Relation{r.relation(about), some}, Where: where, Window: each, Count: pagination.CountNone,
 			Fields: beyond.read(t.description(), op.Fields[r.Type]), Now: tx.Now,
 		}, op.Fields[r.Type])
 		if err != nil {
@@ -172,13 +172,18 @@ func (tx *Tx) many(result *Result, from Resources, reference int, beyond paths, 
 	return found, nil
 }
 
-// readable is a type that the caller may read, nil if there is none, or if they may not.
-func (tx *Tx) readable(typ, verb string, op Operation) served {
+// readable is a type of which the caller may read what meets the condition; nil if there is none, or if they may
+// read nothing of it.
+func (tx *Tx) readable(typ, verb string, op Operation) (served, Condition) {
 	t := tx.types[typ]
-	if t == nil || !t.description().Serves(List) || allow(Operation{Verb: verb, Principal: op.Principal}, t.description()) != nil {
-		return nil
+	if t == nil || !t.description().Serves(List) {
+		return nil, nil
 	}
-	return t
+	where, err := tx.reach(op.Principal, t.description(), verb)
+	if err != nil {
+		return nil, nil
+	}
+	return t, where
 }
 
 // among is the condition that a resource is one of several.

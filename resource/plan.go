@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -12,8 +13,9 @@ type served interface {
 	description() *Description
 	with(inverses []ReferenceDescription) served
 	list(ctx context.Context, view View, q Query, fields []string) (Result, Of, error)
-	get(ctx context.Context, view View, id ulid.ULID, fields []string) (Result, error)
-	linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error)
+	// get and linked are NotFound about a resource that does not meet the condition.
+	get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error)
+	linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error)
 	// prepare reads the body before the transaction begins; what it returns runs in it.
 	prepare(op Operation) (func(tx *Tx, id ulid.ULID) (Result, []string, bool, error), error)
 	importing(bodies []Body) func(tx *Tx) ([]Imported, error)
@@ -54,16 +56,24 @@ func (p *plan[T]) list(ctx context.Context, view View, q Query, fields []string)
 	}, page.Of, nil
 }
 
-func (p *plan[T]) get(ctx context.Context, view View, id ulid.ULID, fields []string) (Result, error) {
-	row, err := p.Get(ctx, id)
+func (p *plan[T]) get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error) {
+	row, err := p.find(ctx, id, where, view.Now)
 	if err != nil {
 		return Result{}, err
 	}
 	return p.one(row, view, false, newSelection(fields)), nil
 }
 
-func (p *plan[T]) linked(ctx context.Context, id ulid.ULID, relationship string, q Query) (Result, error) {
-	if _, err := p.Get(ctx, id); err != nil {
+func (p *plan[T]) find(ctx context.Context, id ulid.ULID, where Condition, now time.Time) (*T, error) {
+	row, err := p.Get(ctx, id)
+	if err == nil && !p.Schema.Match(where, row, Env{Now: now}) {
+		return nil, notThere(p.about.Name, id)
+	}
+	return row, err
+}
+
+func (p *plan[T]) linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error) {
+	if _, err := p.find(ctx, id, where, q.Now); err != nil {
 		return Result{}, err
 	}
 	page, err := p.Linkages[relationship].List(ctx, id, q)
@@ -227,7 +237,7 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 }
 
 func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {
-	if p.Checks != nil || tx.ifMatch != nil {
+	if p.Checks != nil || tx.ifMatch != nil || tx.reached.do != nil {
 		before, err := p.hold(tx, id)
 		if err == nil {
 			err = p.check(tx, before, nil)

@@ -9,7 +9,7 @@ import (
 )
 
 // planRead plans list, get, linked and related. All problems of the question are reported at once.
-func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), error) {
+func (tx *Tx) planRead(op Operation, t served, reach reach) (func(tx *Tx) (Result, error), error) {
 	reference := t.description().Reference(op.Relationship) // nil for list and get
 	answered := t                                           // the type of the resources in the answer; nil if it may be any
 	if op.Verb == Related {
@@ -18,7 +18,7 @@ func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), er
 			return nil, Errorf(NotFound, "there is no type %q", reference.Type) // its module is not loaded
 		}
 	}
-	r := reading{op: op, reference: reference, query: Query{Window: op.Window, Count: op.Count, Order: op.Order, Now: tx.Now}}
+	r := reading{op: op, reach: reach, reference: reference, query: Query{Window: op.Window, Count: op.Count, Order: op.Order, Now: tx.Now}}
 	if r.query.Window.Size == 0 {
 		r.query.Window.Size = pagination.DefaultSize
 	}
@@ -48,6 +48,7 @@ func (tx *Tx) planRead(op Operation, t served) (func(tx *Tx) (Result, error), er
 // reading is a read that was understood.
 type reading struct {
 	op        Operation
+	reach     reach
 	reference *ReferenceDescription
 	query     Query
 	paths     paths
@@ -55,19 +56,19 @@ type reading struct {
 
 func (r *reading) run(tx *Tx, t, answered served) (Result, error) {
 	if r.op.Verb == List {
-		return r.list(tx, t, nil)
+		return r.list(tx, t, r.reach.do)
 	}
-	id, err := tx.find(r.op, t)
+	id, err := tx.find(r.op, t, r.reach.do)
 	if err != nil {
 		return Result{}, err
 	}
 	switch {
 	case r.op.Verb == Get:
-		return t.get(tx, tx.View(), id, r.op.Fields[t.description().Name])
-	case r.op.Verb == Linked && r.reference.Via == "":
-		return t.linked(tx, id, r.op.Relationship, r.query)
+		return t.get(tx, tx.View(), id, r.reach.do, r.op.Fields[t.description().Name])
+	case r.op.Verb == Linked && r.reference.Via == "" && r.reach.related == nil:
+		return t.linked(tx, id, r.reach.do, r.op.Relationship, r.query)
 	}
-	from, err := t.get(tx, tx.View(), id, nil)
+	from, err := t.get(tx, tx.View(), id, r.reach.do, nil)
 	if err != nil {
 		return Result{}, err
 	}
@@ -75,14 +76,13 @@ func (r *reading) run(tx *Tx, t, answered served) (Result, error) {
 	case !r.reference.Many:
 		return r.target(tx, from)
 	case r.op.Verb == Related:
-		result, err := r.list(tx, answered, r.reference.of(t.description(), id))
+		result, err := r.list(tx, answered, every(r.reference.of(t.description(), id), r.reach.related))
 		result.ID = id
 		return result, err
 	}
-	inverse := tx.types[r.reference.Type]
 	query := r.query
-	query.Where, query.Fields = r.reference.of(t.description(), id), []string{}
-	found, _, err := inverse.list(tx, tx.View(), query, nil)
+	query.Where, query.Fields = every(r.reference.of(t.description(), id), r.reach.related), []string{}
+	found, _, err := tx.types[r.reference.Type].list(tx, tx.View(), query, nil)
 	if err != nil {
 		return Result{}, err
 	}
@@ -96,12 +96,7 @@ func (r *reading) run(tx *Tx, t, answered served) (Result, error) {
 // list lists the resources of a type that meet a condition besides the filters.
 func (r *reading) list(tx *Tx, t served, where Condition) (Result, error) {
 	query, fields := r.query, r.op.Fields[t.description().Name]
-	switch {
-	case where != nil && query.Where != nil:
-		query.Where = All{where, query.Where}
-	case where != nil:
-		query.Where = where
-	}
+	query.Where = every(where, query.Where)
 	query.Fields = r.paths.read(t.description(), fields)
 	result, _, err := t.list(tx, tx.View(), query, fields)
 	return result, err
@@ -117,12 +112,14 @@ func (r *reading) target(tx *Tx, from Result) (Result, error) {
 	if t == nil {
 		return none, nil
 	}
+	where := r.reach.related
 	if r.reference.Type == "" { // its type was not known before
-		if err := allow(Operation{Verb: Get, Principal: tx.Principal}, t.description()); err != nil {
+		var err error
+		if where, err = tx.reach(tx.Principal, t.description(), Get); err != nil {
 			return Result{}, err
 		}
 	}
-	result, err := t.get(tx, tx.View(), target.ID, r.op.Fields[target.Type])
+	result, err := t.get(tx, tx.View(), target.ID, where, r.op.Fields[target.Type])
 	if Is(err, NotFound) {
 		return none, nil
 	}

@@ -40,7 +40,7 @@ func (s *Snapshot[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
 			return &rows[i], nil
 		}
 	}
-	return nil, Errorf(NotFound, "there is no %s %s", s.schema.Name, id)
+	return nil, notThere(s.schema.Name, id)
 }
 
 // Window is a list in memory: it filters, orders and cuts rows as a store has to. See [Env] for related.

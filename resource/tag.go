@@ -30,9 +30,12 @@ func (s *Schema[T]) Tag(row *T) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// match refuses a write on a version that its caller did not see (RFC 9110, section 13.1.1). It is asked once an
-// operation, about the row before the write.
+// match refuses a write on a row that is out of its caller's reach, or on a version that they did not see (RFC 9110,
+// section 13.1.1), which is asked once an operation. It is asked about the row before the write.
 func (t *Type[T]) match(tx *Tx, row *T) error {
+	if err := t.reaches(tx, row); err != nil {
+		return err
+	}
 	wanted := tx.ifMatch
 	tx.ifMatch = nil
 	if wanted == nil || slices.Contains(wanted, AnyTag) || slices.Contains(wanted, t.Schema.Tag(row)) {

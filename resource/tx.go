@@ -26,6 +26,7 @@ type Tx struct {
 	cause  Identifier
 
 	ifMatch []string // of the operation that runs
+	reached reach    // of the operation that runs
 }
 
 // newTx is a transaction that has not begun: its types and its time are those of now.
@@ -101,7 +102,7 @@ func (tx *Tx) run(steps []step) ([]Result, error) {
 type writer = func(tx *Tx, id ulid.ULID) (Result, []string, bool, error)
 
 // write runs a write on one resource, or an action on the type, and notes its event.
-func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
+func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, error) {
 	id := op.ID
 	action := t.description().Action(op.Verb)
 	switch {
@@ -112,17 +113,17 @@ func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
 	case action != nil && action.Collection:
 	default:
 		var err error
-		if id, err = tx.find(op, t); err != nil {
+		if id, err = tx.find(op, t, reach.see); err != nil {
 			return Result{}, err
 		}
 	}
 	event := NewEvent(tx.Now, tx.Principal, op.Verb, Identifier{op.Type, id})
 	event.Request, event.Cause = op.Request, tx.cause
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
-	place, cause, ifMatch := len(tx.events), tx.cause, tx.ifMatch
-	tx.events, tx.cause, tx.ifMatch = append(tx.events, event), Identifier{"event", event.ID}, op.IfMatch
+	place, cause, ifMatch, reached := len(tx.events), tx.cause, tx.ifMatch, tx.reached
+	tx.events, tx.cause, tx.ifMatch, tx.reached = append(tx.events, event), Identifier{"event", event.ID}, op.IfMatch, reach
 	result, changed, effect, err := run(tx, id)
-	tx.cause, tx.ifMatch = cause, ifMatch
+	tx.cause, tx.ifMatch, tx.reached = cause, ifMatch, reached
 	if err != nil {
 		tx.events = tx.events[:place]
 		return Result{}, err
@@ -136,7 +137,7 @@ func (tx *Tx) write(op Operation, t served, run writer) (Result, error) {
 
 // each runs an action on every resource that meets a condition. The condition is asked again page by page, in
 // the order of the ids, so rows that the action takes out of it do no harm. What has ended already stays as it is.
-func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result, error) {
+func (tx *Tx) each(op Operation, t served, reach reach, where Condition, run writer) (Result, error) {
 	query := Query{
 		Where: where, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{}, Now: tx.Now,
 	}
@@ -149,7 +150,7 @@ func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result,
 		n := page.Resources.Len()
 		for i := range n {
 			op.ID = page.Resources.ID(i)
-			result, err := tx.write(op, t, run)
+			result, err := tx.write(op, t, reach, run)
 			if err != nil && !Is(err, Ended) {
 				return Result{}, err
 			}
@@ -165,8 +166,8 @@ func (tx *Tx) each(op Operation, t served, where Condition, run writer) (Result,
 	}
 }
 
-// find is the id of the resource that an operation is about.
-func (tx *Tx) find(op Operation, t served) (ulid.ULID, error) {
+// find is the id of the resource that an operation is about. By a natural key, it is one that meets the condition.
+func (tx *Tx) find(op Operation, t served, where Condition) (ulid.ULID, error) {
 	about := t.description()
 	switch {
 	case about.Singleton:
@@ -175,7 +176,7 @@ func (tx *Tx) find(op Operation, t served) (ulid.ULID, error) {
 		return op.ID, nil
 	}
 	found, _, err := t.list(tx, tx.View(), Query{
-		Where: Equal(op.Key.Attribute, op.Key.Value), Window: pagination.First(1), Count: pagination.CountNone,
+		Where: every(Equal(op.Key.Attribute, op.Key.Value), where), Window: pagination.First(1), Count: pagination.CountNone,
 		Fields: []string{}, Now: tx.Now,
 	}, nil)
 	if err != nil {

@@ -135,8 +135,11 @@ func (t *Type[T]) hold(tx *Tx, id ulid.ULID) (*T, error) {
 	return row, err
 }
 
-// check asks every check.
+// check asks every check. What a write makes of a row, its caller must be allowed to do to that too.
 func (t *Type[T]) check(tx *Tx, before, after *T) error {
+	if after != nil && !t.Schema.Match(tx.reached.do, after, Env{Now: tx.Now}) {
+		return Errorf(Forbidden, "%s may not make a %s like this", tx.Principal.Name, t.Schema.Name)
+	}
 	for _, check := range t.Checks {
 		if err := check(tx, before, after); err != nil {
 			return err

@@ -94,10 +94,8 @@ func check(tx *resource.Tx, before, after *Token) error {
 	if !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(tx.Now) {
 		return resource.Errorf(resource.Invalid, "expires_at must not be in the past").At("attributes", "expires_at")
 	}
-	for _, permission := range auth.ScopePermissions(after.Scopes) {
-		if !tx.Principal.May(permission.Type, permission.Verb) {
-			return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, permission).At("attributes", "scopes")
-		}
+	if missing, found := auth.Missing(tx.Principal.Permissions, auth.ScopePermissions(after.Scopes)); found {
+		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, missing).At("attributes", "scopes")
 	}
 	return nil
 }
