@@ -1,18 +1,27 @@
 package main
 
 import (
+	"bufio"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
 
 	"reeve/auth"
 	"reeve/fixtures"
 	"reeve/resource"
+	"reeve/resource/httpapi"
 )
 
 // export reads an export below the API's base.
@@ -32,7 +41,10 @@ func TestExport(t *testing.T) {
 		if err := fixtures.Generate(t.Context(), s.app.database, s.app.stores(), 2_500, func(int) {}); err != nil {
 			t.Fatal(err)
 		}
-		for _, list := range []string{"users?", "users?filter[status]=locked&filter[status]=deactivated", "sessions?", "groups?", "modules?", "users?filter[username]=nobody"} {
+		for _, list := range []string{
+			"users?", "users?filter[status]=locked&filter[status]=deactivated", "sessions?", "groups?", "modules?", "users?filter[username]=nobody",
+			"users?sort=-last_active_at", "users?sort=username&filter[status]=active&fields[user]=display_name,created_at", "sessions?fields[session]=user",
+		} {
 			var want []any
 			path := "/api/admin/v1/" + list + "&page[first]=1000"
 			for path != "" {
@@ -139,6 +151,110 @@ func TestExportsAreFew(t *testing.T) {
 		}
 		for range 5 { // no connection was lost
 			s.export("users")
+		}
+	})
+}
+
+// TestExportIsCompressedPageByPage reads the first page of a compressed export before there is a second one.
+func TestExportIsCompressedPageByPage(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		type grain struct{ ID ulid.ULID }
+		read := make(chan struct{})
+		err := s.app.engine.Registry().Register(resource.Type[grain]{
+			Schema: resource.Schema[grain]{Name: "grain", Plural: "grains", Doc: "Sand.", ID: func(g *grain) *ulid.ULID { return &g.ID }},
+			List: func(ctx context.Context, q resource.Query) (page resource.Page[grain], err error) {
+				for range q.Window.Size {
+					page.Rows = append(page.Rows, grain{ulid.Make()})
+				}
+				page.Next = q.Window.After == nil
+				if !page.Next {
+					select {
+					case <-read:
+					case <-ctx.Done():
+						return page, ctx.Err()
+					}
+				}
+				return page, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "GET", s.bases[0]+"/api/admin/v1/grains", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.SetBasicAuth(fixtures.DemoAdministrator, fixtures.DemoPassword)
+		r.Header.Set("Accept", "application/x-ndjson")
+		r.Header.Set("Accept-Encoding", "gzip")
+		a, err := s.client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Body.Close()
+		if a.StatusCode != 200 || a.Header.Get("Content-Encoding") != "gzip" {
+			t.Fatal(a.Status, a.Header)
+		}
+		plain, err := gzip.NewReader(a.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for lines := bufio.NewScanner(plain); lines.Scan(); {
+			if n++; n == 1000 {
+				close(read)
+			}
+		}
+		if n != 2000 {
+			t.Errorf("%d lines", n)
+		}
+	})
+}
+
+// TestExportToNobody exports to a client that does not read: it is cut off, and its snapshot is free for another.
+func TestExportToNobody(t *testing.T) {
+	connections := map[string]int{"sqli": 2, "post": 3} // for one export at once
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+fmt.Sprintf("database: {max_connections: %d}\n", connections[uri[:4]]))
+		if err := fixtures.Generate(t.Context(), s.app.database, s.app.stores(), 2_500, func(int) {}); err != nil {
+			t.Fatal(err)
+		}
+		front := httpapi.New(httpapi.Config{Engine: s.app.engine, Log: s.app.log, Patience: 100 * time.Millisecond,
+			Authenticate: func(*http.Request) (*auth.Principal, error) { return auth.System, nil }})
+		ended := make(chan struct{})
+		impatient := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			front.ServeHTTP(w, r)
+			close(ended)
+		}))
+		impatient.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+			if err := c.(*net.TCPConn).SetWriteBuffer(4096); err != nil { // the system would take the whole export
+				t.Error(err)
+			}
+			return ctx
+		}
+		impatient.Start()
+		defer impatient.Close()
+		c, err := net.Dial("tcp", impatient.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(c, "GET %s/users HTTP/1.1\r\nHost: reeve\r\nAccept: application/x-ndjson\r\n\r\n", httpapi.Base); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if lines := s.export("users"); len(lines) < 2_500 {
+			t.Errorf("the next export has %d lines", len(lines))
+		}
+		got, err := io.ReadAll(c)
+		if err == nil && strings.HasSuffix(string(got), "\r\n0\r\n\r\n") { // the last chunk
+			t.Errorf("the whole export came, %d bytes", len(got))
 		}
 	})
 }

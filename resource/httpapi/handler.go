@@ -38,6 +38,8 @@ type Config struct {
 	Prefix       string              // stands before Base in links: "" or "/estate". Requests come without it
 	Answers      *idempotency.Keeper // of every POST with an Idempotency-Key; nil: none is kept
 	Log          *slog.Logger        // one line a request; default slog.Default()
+	// Patience is how long a body may take to arrive, and of an export or an import each piece, either way; default 30 s.
+	Patience time.Duration
 }
 
 // New serves the JSON:API below [Base]. Every failure there is an error document, that of an unknown path too.
@@ -45,7 +47,7 @@ type Config struct {
 func New(c Config) http.Handler {
 	h := &handler{
 		engine: c.Engine, authenticate: c.Authenticate, challenges: c.Challenges,
-		base: c.Prefix + Base, answers: c.Answers, log: c.Log, routes: routes(),
+		base: c.Prefix + Base, answers: c.Answers, log: c.Log, patience: cmp.Or(c.Patience, 30*time.Second), routes: routes(),
 	}
 	if h.challenges == nil {
 		h.challenges = []string{"Bearer"}
@@ -63,6 +65,7 @@ type handler struct {
 	base         string
 	answers      *idempotency.Keeper
 	log          *slog.Logger
+	patience     time.Duration
 	routes       *mux.Router
 }
 
@@ -137,11 +140,11 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 		return principal, a, err
 	}
 	if verb == resource.List && exports(r) {
-		a.status, a.stream = http.StatusOK, newStream(w, id)
+		a.status, a.stream = http.StatusOK, h.stream(w, id)
 		return principal, a, h.export(a.stream, r, at, principal)
 	}
 	if verb == resource.Create && imports(r) {
-		a.status, a.stream = http.StatusOK, newStream(w, id)
+		a.status, a.stream = http.StatusOK, h.stream(w, id)
 		return principal, a, h.importLines(a.stream, r, at, principal)
 	}
 	if unacceptable != nil {

@@ -142,14 +142,14 @@ func newLineReader(s *stream, r *http.Request) *lineReader {
 	return &lineReader{Reader: bufio.NewReaderSize(patientBody{s, r.Body}, 64<<10)}
 }
 
-// patientBody is a body each piece of which may take [patience] to arrive.
+// patientBody is a body each piece of which may take as long as the stream has patience.
 type patientBody struct {
 	*stream
 	body io.Reader
 }
 
 func (b patientBody) Read(p []byte) (int, error) {
-	_ = b.controller.SetReadDeadline(time.Now().Add(patience)) // what has no deadlines is no connection
+	_ = b.controller.SetReadDeadline(time.Now().Add(b.patience)) // what has no deadlines is no connection
 	defer func() { _ = b.controller.SetReadDeadline(time.Time{}) }()
 	n, err := b.body.Read(p)
 	if err != nil && err != io.EOF {

@@ -15,15 +15,16 @@ import (
 type stream struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
+	patience   time.Duration
 	id         string // of the request
 	begun      bool
 }
 
-func newStream(w http.ResponseWriter, id string) *stream {
-	return &stream{w: w, controller: http.NewResponseController(w), id: id}
+func (h *handler) stream(w http.ResponseWriter, id string) *stream {
+	return &stream{w: w, controller: http.NewResponseController(w), patience: h.patience, id: id}
 }
 
-// send writes whole lines. A client may take no longer than [patience] to receive them.
+// send writes whole lines. A client that takes too long to receive them is gone.
 func (s *stream) send(lines []byte) error {
 	if !s.begun {
 		s.begun = true
@@ -31,7 +32,7 @@ func (s *stream) send(lines []byte) error {
 		s.w.Header().Set("Content-Type", document.LinesType)
 		s.w.WriteHeader(http.StatusOK)
 	}
-	_ = s.controller.SetWriteDeadline(time.Now().Add(patience)) // what has no deadlines is no connection
+	_ = s.controller.SetWriteDeadline(time.Now().Add(s.patience)) // what has no deadlines is no connection
 	if _, err := s.w.Write(lines); err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	var body []byte
 	var unread error
 	if req.takesBody() {
-		body, unread = readBody(w, r, at.maxBody())
+		body, unread = h.readBody(w, r, at.maxBody())
 		if len(body) > 0 || unread != nil {
 			if err := checkContentType(r.Header.Get("Content-Type"), extension(r)); err != nil {
 				return req, err
@@ -91,13 +91,10 @@ func (r *request) takesBody() bool {
 	return true
 }
 
-// patience is how long a body may take to arrive.
-const patience = 30 * time.Second
-
 // readBody reads a body into memory. The errors are PayloadTooLarge and, if it breaks off, MalformedDocument.
-func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+func (h *handler) readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(patience)) // what has no deadlines is no connection
+	_ = deadline.SetReadDeadline(time.Now().Add(h.patience)) // what has no deadlines is no connection
 	defer func() { _ = deadline.SetReadDeadline(time.Time{}) }()
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
