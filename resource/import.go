@@ -76,14 +76,25 @@ func (p *plan[T]) importing(bodies []Body) func(tx *Tx) ([]Imported, error) {
 	for i, body := range bodies {
 		applies[i], refused[i] = p.Schema.accept(body, creation)
 	}
+	relationships := make([]map[string][]Identifier, len(bodies))
+	for i, body := range bodies {
+		relationships[i] = body.Relationships
+	}
 	return func(tx *Tx) ([]Imported, error) {
+		there, err := tx.there(p.about.References, relationships...)
+		if err != nil {
+			return nil, err
+		}
 		done := make([]Imported, len(bodies))
 		rows := make([]*T, len(bodies)) // nil for those that are left out
-		for i, body := range bodies {
+		for i := range bodies {
 			err := refused[i]
 			if err == nil {
+				err = missing(p.about.References, relationships[i], there)
+			}
+			if err == nil {
 				rows[i] = p.row(tx, tx.NewID(), applies[i])
-				err = p.admit(tx, rows[i], body)
+				err = p.check(tx, nil, rows[i])
 			}
 			if err != nil && !faulty(err) {
 				return nil, err

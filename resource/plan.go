@@ -178,6 +178,11 @@ func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), 
 			return nil, err
 		}
 		return func(tx *Tx, id ulid.ULID) (outcome[T], error) {
+			if op.Verb != Unlink {
+				if err := tx.exist(p.about.References, op.Body.Relationships); err != nil {
+					return outcome[T]{}, err
+				}
+			}
 			return p.relate(tx, op.Verb, id, reference, targets)
 		}, nil
 	}
@@ -216,17 +221,12 @@ func (p *plan[T]) row(tx *Tx, id ulid.ULID, apply func(*T)) *T {
 	return row
 }
 
-// admit checks a new row: what it refers to is there, and the checks have nothing against it.
-func (p *plan[T]) admit(tx *Tx, row *T, body Body) error {
-	if err := tx.exist(p.about.References, body.Relationships); err != nil {
-		return err
-	}
-	return p.check(tx, nil, row)
-}
-
 func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outcome[T], error) {
+	if err := tx.exist(p.about.References, body.Relationships); err != nil {
+		return outcome[T]{}, err
+	}
 	row := p.row(tx, id, apply)
-	if err := p.admit(tx, row, body); err != nil {
+	if err := p.check(tx, nil, row); err != nil {
 		return outcome[T]{}, err
 	}
 	if err := p.Create(tx, row); err != nil {
@@ -265,14 +265,8 @@ func (p *plan[T]) link(tx *Tx, id ulid.ULID, relationships map[string][]Identifi
 	return changed, nil
 }
 
-// relate changes one relationship: the linkage of a to-many, or the row of a to-one.
+// relate changes one relationship: the linkage of a to-many, or the row of a to-one. The targets are there.
 func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference[T], targets []Identifier) (outcome[T], error) {
-	relationships := map[string][]Identifier{reference.Name: targets}
-	if verb != Unlink {
-		if err := tx.exist(p.about.References, relationships); err != nil {
-			return outcome[T]{}, err
-		}
-	}
 	if !reference.Many {
 		return p.change(tx, p.Update, id, func(row *T) error {
 			reference.SetTarget(row, first(targets))

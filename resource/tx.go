@@ -195,17 +195,19 @@ func (tx *Tx) find(op Operation, t served, where Condition) (ulid.ULID, error) {
 // exist checks that the resources named by the relationships of a body are there. Databases check it as well,
 // but cannot say which member named what is missing.
 func (tx *Tx) exist(references []ReferenceDescription, relationships map[string][]Identifier) error {
+	there, err := tx.there(references, relationships)
+	if err != nil {
+		return err
+	}
+	return missing(references, relationships, there)
+}
+
+// missing reports the resources named by the relationships of a body that are not among those that are there.
+func missing(references []ReferenceDescription, relationships map[string][]Identifier, there map[Identifier]bool) error {
 	var problems Errors
 	for _, r := range references {
-		if len(relationships[r.Name]) == 0 {
-			continue
-		}
-		there, err := tx.there(r.Type, relationships[r.Name])
-		if err != nil {
-			return err
-		}
 		for i, target := range relationships[r.Name] {
-			if !there[target.ID] {
+			if !there[target] {
 				problems = append(problems, Errorf(NotFound, "there is no %s %s", target.Type, target.ID).At(r.place(i)...))
 			}
 		}
@@ -213,26 +215,34 @@ func (tx *Tx) exist(references []ReferenceDescription, relationships map[string]
 	return problems.orNil()
 }
 
-// there are those of the targets, all of one type, that are there; none, if the type's module is not loaded.
-func (tx *Tx) there(typ string, targets []Identifier) (map[ulid.ULID]bool, error) {
-	there := map[ulid.ULID]bool{}
-	t := tx.types[typ]
-	if t == nil {
-		return there, nil
+// there are those of the resources named by the relationships of some bodies that are there. Those whose module is
+// not loaded are not. It asks one question for each type.
+func (tx *Tx) there(references []ReferenceDescription, bodies ...map[string][]Identifier) (map[Identifier]bool, error) {
+	asked := map[string][]ulid.ULID{} // by type
+	for _, relationships := range bodies {
+		for _, r := range references {
+			for _, target := range relationships[r.Name] {
+				asked[target.Type] = append(asked[target.Type], target.ID)
+			}
+		}
 	}
-	for some := range slices.Chunk(targets, batch) {
-		ids := make([]ulid.ULID, len(some))
-		for i, target := range some {
-			ids[i] = target.ID
+	there := map[Identifier]bool{}
+	for _, typ := range sorted(asked) {
+		t := tx.types[typ]
+		if t == nil {
+			continue
 		}
-		found, _, err := t.list(tx, tx.View(), Query{
-			Where: among(ids), Window: pagination.First(len(ids)), Count: pagination.CountNone, Fields: []string{}, Now: tx.Now,
-		}, nil)
-		if err != nil {
-			return nil, err
-		}
-		for i := range found.Resources.Len() {
-			there[found.Resources.ID(i)] = true
+		slices.SortFunc(asked[typ], ulid.ULID.Compare)
+		for ids := range slices.Chunk(slices.Compact(asked[typ]), batch) {
+			found, _, err := t.list(tx, tx.View(), Query{
+				Where: among(ids), Window: pagination.First(len(ids)), Count: pagination.CountNone, Fields: []string{}, Now: tx.Now,
+			}, nil)
+			if err != nil {
+				return nil, err
+			}
+			for i := range found.Resources.Len() {
+				there[Identifier{typ, found.Resources.ID(i)}] = true
+			}
 		}
 	}
 	return there, nil
