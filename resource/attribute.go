@@ -232,7 +232,7 @@ func (a *Attribute[T]) Value(row *T) any {
 }
 
 // Scan sets the attribute from a database value, nil for null. It takes what SQLite and PostgreSQL give: times
-// as microseconds or time.Time, ids as 16 bytes or uuid text, lists and JSON as text.
+// as microseconds, as eight bytes (PostgreSQL's timestamptz_send) or time.Time, ids as 16 bytes or uuid text, lists and JSON as text.
 func (a *Attribute[T]) Scan(row *T, src any) error { return a.scan(row, src) }
 
 // appendTo appends the attribute as JSON.

@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -236,6 +237,11 @@ var timeCodec = codec[time.Time]{
 		switch src := src.(type) {
 		case int64:
 			*dst = time.UnixMicro(src).UTC()
+		case []byte:
+			if len(src) != 8 {
+				return scanError(src, Time)
+			}
+			*dst = time.UnixMicro(int64(binary.BigEndian.Uint64(src)) + postgresEpoch).UTC()
 		case time.Time:
 			*dst = src.UTC()
 		default:
@@ -244,6 +250,9 @@ var timeCodec = codec[time.Time]{
 		return nil
 	},
 }
+
+// postgresEpoch is 2000-01-01, from which PostgreSQL counts, in microseconds since 1970.
+const postgresEpoch = 946_684_800_000_000
 
 var idCodec = codec[ulid.ULID]{
 	kind:  ID,
@@ -351,14 +360,14 @@ func ScanID(src any, dst *ulid.ULID) error {
 			copy(dst[:], src)
 			return nil
 		}
-		return scanUUID(string(src), dst)
+		return scanUUID(src, dst)
 	case string:
 		return scanUUID(src, dst)
 	}
 	return scanError(src, ID)
 }
 
-func scanUUID(src string, dst *ulid.ULID) error {
+func scanUUID[text string | []byte](src text, dst *ulid.ULID) error {
 	if len(src) != 36 {
 		return scanError(src, ID)
 	}

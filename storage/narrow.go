@@ -236,7 +236,7 @@ func (p *listing) ties() map[resource.Exists]tie {
 // take appends the few rows of a narrow span as a table of their own, for the statement that follows.
 func (p *listing) take(b *builder) {
 	b.write("WITH narrow AS MATERIALIZED (SELECT ")
-	p.names(b, alias)
+	p.names(b)
 	p.source(b, p.narrow.index)
 	b.ties = p.ties()
 	p.where(b)

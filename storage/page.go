@@ -21,11 +21,11 @@ type listing struct {
 	window pagination.Window
 	count  pagination.Count
 
-	keys     []key    // the columns that order the rows, the id being the last
-	distinct int      // so many keys tell all rows apart
-	index    string   // what has the rows in that order, if it has to be named; quoted
-	columns  []string // of the rows, the id first
-	table    string   // quoted
+	keys     []key      // the columns that order the rows, the id being the last
+	distinct int        // so many keys tell all rows apart
+	index    string     // what has the rows in that order, if it has to be named; quoted
+	columns  []selected // of the rows, the id first
+	table    string     // quoted
 	where    func(b *builder)
 	total    total
 	now      time.Time
@@ -87,12 +87,12 @@ func (p *listing) write(b *builder, f form) {
 	var array [8]interval
 	intervals := p.intervals(array[:0])
 	if len(intervals) == 1 && !f.always {
-		p.names(b, alias)
+		b.read(p.columns, alias+".")
 		p.part(b, &intervals[0])
 		p.sorted(b, b.name)
 		return
 	}
-	p.names(b, "page")
+	b.read(p.columns, "page.")
 	b.write(" FROM ")
 	if f.always {
 		b.write("(SELECT 1) AS one LEFT JOIN ")
@@ -107,7 +107,7 @@ func (p *listing) write(b *builder, f form) {
 			b.write("(")
 		}
 		b.write("SELECT ")
-		p.names(b, alias)
+		p.names(b)
 		p.part(b, &intervals[i])
 		if limited {
 			p.sorted(b, b.name)
@@ -128,12 +128,35 @@ func (p *listing) write(b *builder, f form) {
 	p.sorted(b, func(column string) { b.write("page.", quote(column)) })
 }
 
-func (p *listing) names(b *builder, prefix string) {
+// names appends the columns as they stand in the table, for a statement around this one to read.
+func (p *listing) names(b *builder) {
 	for i, column := range p.columns {
 		if i > 0 {
 			b.write(", ")
 		}
-		b.write(prefix, ".", column)
+		b.write(alias, ".", column.name)
+	}
+}
+
+// selected is a column that is read, quoted, and what stands around it there.
+type selected struct{ before, name, after string }
+
+// selected is a column as it is read.
+func (l *layout) selected(c *column) selected {
+	s := selected{name: quote(c.name)}
+	if c.kind == resource.Time {
+		s.before, s.after = l.db.traits.ReadTime[0], l.db.traits.ReadTime[1]
+	}
+	return s
+}
+
+// read appends the columns that are read, given what stands before their names.
+func (b *builder) read(columns []selected, prefix string) {
+	for i, column := range columns {
+		if i > 0 {
+			b.write(", ")
+		}
+		b.write(column.before, prefix, column.name, column.after)
 	}
 }
 

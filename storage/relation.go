@@ -234,7 +234,7 @@ func padded(n int) int { return 1 << bits.Len(uint(n-1)) }
 
 // of answers what is related to several resources, in one statement: for each of them, an index finds the ids of
 // the first rows that are. Its order is by id; any other is refused.
-func (t *Table[T]) of(ctx context.Context, q resource.Query, columns []string, in *reader[T]) (resource.Page[T], error) {
+func (t *Table[T]) of(ctx context.Context, q resource.Query, columns []selected, in *reader[T]) (resource.Page[T], error) {
 	page := resource.Page[T]{Of: resource.Of{More: map[ulid.ULID]bool{}}}
 	if len(q.Of.To) == 0 {
 		return page, nil
@@ -265,7 +265,7 @@ func (t *Table[T]) of(ctx context.Context, q resource.Query, columns []string, i
 	return page, t.db.failed(err)
 }
 
-func (t *Table[T]) writeOf(b *builder, q resource.Query, columns []string) {
+func (t *Table[T]) writeOf(b *builder, q resource.Query, columns []selected) {
 	r := t.layout.relation(q.Of.Name)
 	if r == nil || r.far == "id" {
 		b.fail("there is no relation %q to several rows", q.Of.Name)
@@ -291,10 +291,8 @@ func (t *Table[T]) writeOf(b *builder, q resource.Query, columns []string) {
 			b.write(")")
 		}
 	}
-	b.write(") SELECT given.id")
-	for _, column := range columns {
-		b.write(", ", alias, ".", column)
-	}
+	b.write(") SELECT given.id, ")
+	b.read(columns, alias+".")
 	near := "r1." + quote(r.near)
 	b.write(" FROM given CROSS JOIN ", quote(t.layout.table), " AS ", alias, " WHERE ", alias, ".id ", t.db.traits.Among[0],
 		"SELECT ", near, " FROM ", quote(r.table), " AS r1")

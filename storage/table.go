@@ -18,7 +18,7 @@ type Table[T any] struct {
 	schema  resource.Schema[T]
 	layout  *layout
 	members []member[T] // of the layout's columns
-	columns []string    // quoted: the id and the columns that are read
+	columns []selected  // the id and the columns that are read
 
 	get, hold, insert, remove string // SQL
 }
@@ -43,16 +43,18 @@ func NewTable[T any](db *DB, s resource.Schema[T]) (*Table[T], error) {
 	if err := db.declare(l); err != nil {
 		return nil, err
 	}
-	t := &Table[T]{db: db, schema: s, layout: l, columns: []string{"id"}}
+	t := &Table[T]{db: db, schema: s, layout: l, columns: []selected{{name: "id"}}}
 	for i := range l.columns {
 		m := t.bind(&l.columns[i])
 		t.members = append(t.members, m)
 		if m.scan != nil {
-			t.columns = append(t.columns, quote(m.column.name))
+			t.columns = append(t.columns, l.selected(m.column))
 		}
 	}
 	b := &builder{layout: l}
-	b.write("SELECT ", strings.Join(t.columns, ", "), " FROM ", quote(l.table), " WHERE id = ")
+	b.write("SELECT ")
+	b.read(t.columns, "")
+	b.write(" FROM ", quote(l.table), " WHERE id = ")
 	b.bindRaw(nil)
 	t.get = b.String()
 	t.hold = t.get + db.traits.ForUpdate
@@ -161,12 +163,12 @@ func (t *Table[T]) listing(q resource.Query) *listing {
 }
 
 // some are the members of some fields, and of the keys of an order, and their columns.
-func (t *Table[T]) some(fields []string, keys []key) (members []member[T], columns []string) {
+func (t *Table[T]) some(fields []string, keys []key) (members []member[T], columns []selected) {
 	columns = append(columns, t.columns[0])
 	for _, m := range t.members {
 		name := m.column.member
 		if m.scan != nil && (slices.Contains(fields, name) || slices.ContainsFunc(keys, func(k key) bool { return k.column == name })) {
-			members, columns = append(members, m), append(columns, quote(m.column.name))
+			members, columns = append(members, m), append(columns, t.layout.selected(m.column))
 		}
 	}
 	return members, columns
