@@ -3,7 +3,6 @@ package resource
 import (
 	"context"
 	"encoding/json"
-	"slices"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -41,9 +40,9 @@ type Action[T any] struct {
 
 // outcome is what a write came to.
 type outcome[T any] struct {
-	row     *T // nil unless the write holds the row
-	changed []string
-	effect  bool // something happened, even if no member of the row changed
+	row     *T              // nil unless the write holds the row
+	changes json.RawMessage // see [Event.Changes]
+	effect  bool            // something happened, even if no member of the row changed
 	meta    Meta
 }
 
@@ -123,13 +122,6 @@ type Body struct {
 	Relationships map[string][]Identifier
 	// Bare says that the attributes were given without a document around them.
 	Bare bool
-}
-
-// members are the names of what the body gives, sorted.
-func (b Body) members() []string {
-	names := append(sorted(b.Attributes), sorted(b.Relationships)...)
-	slices.Sort(names)
-	return names
 }
 
 // AppendMeta appends meta as JSON.

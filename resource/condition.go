@@ -15,7 +15,7 @@ import (
 type Condition interface{ condition() }
 
 // Compare compares one attribute of a row with an operand. Attribute is the name of an attribute, of a to-one
-// reference (its id), or "id".
+// reference (its id), of the type that a [ToAny] names ([ReferenceDescription.TypeMember]), or "id".
 type Compare struct {
 	Attribute string
 	Op        Op
@@ -220,8 +220,11 @@ func (s *Schema[T]) plain(row *T, name string) any {
 		}
 	}
 	for i := range s.References {
-		if r := &s.References[i]; r.Name == name {
+		switch r := &s.References[i]; {
+		case r.Name == name:
 			return r.Value(row)
+		case r.Type == "" && r.TypeMember() == name && r.Target(row) != (Identifier{}):
+			return r.Target(row).Type
 		}
 	}
 	return nil

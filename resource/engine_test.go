@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ type ship struct {
 	Launched, Sunk   time.Time
 	Flagship         ulid.ULID
 	Password, Secret string
+	Log              string
 }
 
 type sailor struct {
@@ -48,6 +48,7 @@ var shipSchema = resource.Schema[ship]{
 		resource.State[ship]("afloat", resource.IsNull("sunk_at")),
 		resource.Input("password", func(s *ship) *string { return &s.Password }, func(p string) (string, error) { return "hash of " + p, nil }),
 		resource.Attr("password_hash", func(s *ship) *string { return &s.Password }).Nullable().Hidden(),
+		resource.Attr("log", func(s *ship) *string { return &s.Log }).Nullable().MaxLength(5000),
 		resource.Once("code", func(s *ship) *string { return &s.Secret }).Nullable(),
 	},
 	References: []resource.Reference[ship]{
@@ -188,7 +189,7 @@ func TestCreateSetsWhatTheSchemaSays(t *testing.T) {
 	f := newFleet(t)
 	created := f.must(resource.Operation{Verb: resource.Create, Request: "r1", Body: resource.Body{Attributes: map[string]any{"name": "Victory", "password": "kiss me"}}})
 	want := map[string]any{
-		"name": "Victory", "tons": 1.0, "launched_at": "1805-10-21T11:46:00.000001Z", "sunk_at": nil, "afloat": true, "code": "0000",
+		"name": "Victory", "tons": 1.0, "launched_at": "1805-10-21T11:46:00.000001Z", "sunk_at": nil, "afloat": true, "log": nil, "code": "0000",
 	}
 	if diff := cmp.Diff(want, attributes(t, created)); diff != "" {
 		t.Error(diff)
@@ -204,8 +205,8 @@ func TestCreateSetsWhatTheSchemaSays(t *testing.T) {
 	}
 	event := f.journal.events[0]
 	if event.Verb != "create" || event.Target != (resource.Identifier{Type: "ship", ID: created.ID}) || event.ActorName != "nelson" || event.Request != "r1" ||
-		!slices.Equal(event.Changed, []string{"name", "password"}) {
-		t.Errorf("event %+v", event)
+		string(event.Changes) != `{"name":{"to":"Victory"},"tons":{"to":1},"password_hash":{}}` {
+		t.Errorf("event %+v, %s", event, event.Changes)
 	}
 }
 
@@ -237,8 +238,8 @@ func TestUpdate(t *testing.T) {
 	if err != nil || row.Tons != 3500 || row.Flagship != other || row.Name != "Victory" {
 		t.Errorf("stored %+v, %v", row, err)
 	}
-	if changed := f.journal.events[2].Changed; !slices.Equal(changed, []string{"tons", "flagship"}) {
-		t.Errorf("changed %v", changed)
+	if got, want := string(f.journal.events[2].Changes), `{"tons":{"from":1,"to":3500},"flagship":{"from":null,"to":{"type":"ship","id":"`+other.String()+`"}}}`; got != want {
+		t.Errorf("changes %s, not %s", got, want)
 	}
 	f.must(resource.Operation{Verb: resource.Update, ID: id, Body: resource.Body{Attributes: map[string]any{"tons": 3500}}})
 	if len(f.journal.events) != 3 {
@@ -246,6 +247,55 @@ func TestUpdate(t *testing.T) {
 	}
 	f.fails(resource.Operation{Verb: resource.Update, ID: id, Body: resource.Body{Attributes: map[string]any{"name": "Agamemnon"}}}, "taken /attributes/name")
 	f.fails(resource.Operation{Verb: resource.Update, ID: ulid.Make()}, "not_found")
+}
+
+// TestChanges sees that events hold what a deletion removed, that long values are left out, and that of many links some
+// stand for all.
+func TestChanges(t *testing.T) {
+	f := newFleet(t)
+	id := f.launch("Victory")
+	last := func() string { return string(f.journal.events[len(f.journal.events)-1].Changes) }
+	expect := func(want string) {
+		t.Helper()
+		if got := last(); got != want {
+			t.Errorf("changes %s, not %s", got, want)
+		}
+	}
+	var crew []resource.Identifier
+	for range 130 {
+		sailor := f.must(resource.Operation{Verb: resource.Create, Type: "sailor", Body: resource.Body{Attributes: map[string]any{"name": "Jack"}}})
+		crew = append(crew, resource.Identifier{Type: "sailor", ID: sailor.ID})
+	}
+	link := func(verb string, targets ...resource.Identifier) {
+		t.Helper()
+		f.must(resource.Operation{Verb: verb, ID: id, Relationship: "crew", Body: resource.Body{Relationships: map[string][]resource.Identifier{"crew": targets}}})
+	}
+	identifier := func(i resource.Identifier) string { return `{"type":"sailor","id":"` + i.ID.String() + `"}` }
+	link(resource.Link, crew[0])
+	expect(`{"crew":{"added":[` + identifier(crew[0]) + `],"removed":[]}}`)
+	link(resource.Relink, crew[1])
+	expect(`{"crew":{"added":[` + identifier(crew[1]) + `],"removed":[` + identifier(crew[0]) + `]}}`)
+	link(resource.Link, crew...)
+	var changes map[string]struct {
+		Added   []map[string]string
+		Omitted int
+	}
+	if err := json.Unmarshal([]byte(last()), &changes); err != nil || len(changes["crew"].Added) != 100 || changes["crew"].Omitted != 29 {
+		t.Errorf("%v: %s", err, last())
+	}
+	link(resource.Unlink, crew[1])
+	expect(`{"crew":{"added":[],"removed":[` + identifier(crew[1]) + `]}}`)
+	f.must(resource.Operation{Verb: resource.Update, ID: id, Body: resource.Body{
+		Attributes: map[string]any{"tons": 2, "log": strings.Repeat("x", 4000)}, Relationships: map[string][]resource.Identifier{"crew": nil}}})
+	if text := last(); !strings.HasPrefix(text, `{"tons":{"from":1,"to":2},"log":{},"crew":{"added":[],"removed":[`) || !json.Valid([]byte(text)) {
+		t.Errorf("changes %s", text)
+	}
+	launched, err := json.Marshal(attributes(t, f.must(resource.Operation{Verb: resource.Get, ID: id}))["launched_at"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.must(resource.Operation{Verb: resource.Delete, ID: id})
+	expect(`{"name":{"from":"Victory"},"tons":{"from":2},"launched_at":{"from":` + string(launched) + `},"log":{}}`)
 }
 
 func TestActions(t *testing.T) {
@@ -280,8 +330,8 @@ func TestEventsNameTheirCause(t *testing.T) {
 		t.Fatalf("events %v", events)
 	}
 	for _, e := range events[1:] {
-		if e.Verb != "sink" || e.Cause != (resource.Identifier{Type: "event", ID: events[0].ID}) || !slices.Equal(e.Changed, []string{"sunk_at"}) {
-			t.Errorf("event %+v", e)
+		if e.Verb != "sink" || e.Cause != (resource.Identifier{Type: "event", ID: events[0].ID}) || !strings.HasPrefix(string(e.Changes), `{"sunk_at":{"from":null,"to":"`) {
+			t.Errorf("event %+v, %s", e, e.Changes)
 		}
 	}
 }

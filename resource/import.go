@@ -118,11 +118,12 @@ func (p *plan[T]) importing(bodies []Body) func(tx *Tx) ([]Imported, error) {
 				continue
 			}
 			done[i].ID = *p.Schema.ID(row)
-			if _, err := p.link(tx, done[i].ID, bodies[i].Relationships); err != nil {
+			changes, err := p.link(tx, done[i].ID, bodies[i].Relationships, p.Schema.Changes(nil, row))
+			if err != nil {
 				return nil, err
 			}
-			event := NewEvent(tx.Now, tx.Principal, Create, Identifier{p.about.Name, done[i].ID})
-			event.Request, event.Changed = tx.Request, bodies[i].members()
+			event := NewEvent(tx, tx.Now, tx.Principal, Create, Identifier{p.about.Name, done[i].ID})
+			event.Request, event.Changes = tx.Request, changes
 			tx.events = append(tx.events, event)
 		}
 		return done, nil

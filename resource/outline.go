@@ -133,6 +133,9 @@ func (o *outline) verify() error {
 	}
 	for _, d := range o.references {
 		member(d.Name)
+		if d.Type == "" {
+			member(d.TypeMember())
+		}
 		if d.Required && d.ReadOnly {
 			find("reference %q is required, but no request may give it", d.Name)
 		}
@@ -204,8 +207,11 @@ func (o *outline) kindOf(name string) Kind {
 		}
 	}
 	for i := range o.references {
-		if r := &o.references[i]; r.Name == name && !r.Many {
+		switch r := &o.references[i]; {
+		case r.Name == name && !r.Many:
 			return ID
+		case r.Type == "" && r.TypeMember() == name:
+			return String
 		}
 	}
 	return ""

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -17,7 +18,7 @@ type served interface {
 	get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error)
 	linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error)
 	// prepare reads the body before the transaction begins; what it returns runs in it.
-	prepare(op Operation) (func(tx *Tx, id ulid.ULID) (Result, []string, bool, error), error)
+	prepare(op Operation) (writer, error)
 	importing(bodies []Body) func(tx *Tx) ([]Imported, error)
 }
 
@@ -124,12 +125,12 @@ func (p *plan[T]) one(row *T, view View, created bool, shown selection) Result {
 	}
 }
 
-func (p *plan[T]) prepare(op Operation) (func(*Tx, ulid.ULID) (Result, []string, bool, error), error) {
+func (p *plan[T]) prepare(op Operation) (writer, error) {
 	run, err := p.plan(op)
 	if err != nil {
 		return nil, err
 	}
-	return func(tx *Tx, id ulid.ULID) (Result, []string, bool, error) {
+	return func(tx *Tx, id ulid.ULID) (Result, json.RawMessage, bool, error) {
 		done, err := run(tx, id)
 		if err != nil {
 			return Result{}, nil, false, err
@@ -139,7 +140,7 @@ func (p *plan[T]) prepare(op Operation) (func(*Tx, ulid.ULID) (Result, []string,
 			result = p.one(done.row, tx.View(), op.Verb == Create, nil)
 			result.Meta = done.meta
 		}
-		return result, done.changed, done.effect || len(done.changed) > 0, nil
+		return result, done.changes, done.effect || done.changes != nil, nil
 	}, nil
 }
 
@@ -165,8 +166,7 @@ func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), 
 			if err != nil {
 				return done, err
 			}
-			linked, err := p.link(tx, id, op.Body.Relationships)
-			done.changed = append(done.changed, linked...)
+			done.changes, err = p.link(tx, id, op.Body.Relationships, done.changes)
 			return done, err
 		}, nil
 	case Delete:
@@ -232,37 +232,36 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 	if err := p.Create(tx, row); err != nil {
 		return outcome[T]{}, err
 	}
-	_, err := p.link(tx, id, body.Relationships)
-	return outcome[T]{row: row, changed: body.members(), effect: true}, err
+	changes, err := p.link(tx, id, body.Relationships, p.Schema.Changes(nil, row))
+	return outcome[T]{row: row, changes: changes, effect: true}, err
 }
 
 func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {
-	if p.Checks != nil || tx.ifMatch != nil || tx.reached.do != nil {
-		before, err := p.hold(tx, id)
-		if err == nil {
-			err = p.check(tx, before, nil)
-		}
-		if err != nil {
-			return outcome[T]{}, err
-		}
+	before, err := p.hold(tx, id)
+	if err == nil {
+		err = p.check(tx, before, nil)
 	}
-	return outcome[T]{effect: true}, p.Delete(tx, id)
+	if err != nil {
+		return outcome[T]{}, err
+	}
+	return outcome[T]{changes: p.Schema.Changes(before, nil), effect: true}, p.Delete(tx, id)
 }
 
-// link replaces the to-many linkage that the body of a creation or an update gives.
-func (p *plan[T]) link(tx *Tx, id ulid.ULID, relationships map[string][]Identifier) (changed []string, err error) {
-	for name, targets := range relationships {
+// link replaces the to-many linkage that the body of a creation or an update gives, whose targets are there, and adds
+// that to the changes.
+func (p *plan[T]) link(tx *Tx, id ulid.ULID, relationships map[string][]Identifier, changes json.RawMessage) (json.RawMessage, error) {
+	for _, name := range sorted(relationships) {
 		reference := p.Schema.Reference(name)
 		if !reference.Many {
 			continue
 		}
-		done, err := p.relate(tx, Relink, id, reference, targets)
+		added, removed, err := p.Linkages[name].Replace(tx, id, ids(relationships[name])...)
 		if err != nil {
 			return nil, err
 		}
-		changed = append(changed, done.changed...)
+		changes = linked(changes, &reference.ReferenceDescription, added, removed)
 	}
-	return changed, nil
+	return changes, nil
 }
 
 // relate changes one relationship: the linkage of a to-many, or the row of a to-one. The targets are there.
@@ -276,19 +275,25 @@ func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference
 	if _, err := p.hold(tx, id); err != nil {
 		return outcome[T]{}, err
 	}
-	linkage := p.Linkages[reference.Name]
-	write := map[string]func(context.Context, ulid.ULID, ...ulid.ULID) (int, error){
-		Link: linkage.Add, Unlink: linkage.Remove, Relink: linkage.Replace,
-	}[verb]
-	to := make([]ulid.ULID, len(targets))
+	var added, removed []ulid.ULID
+	var err error
+	switch linkage, to := p.Linkages[reference.Name], ids(targets); verb {
+	case Link:
+		added, err = linkage.Add(tx, id, to...)
+	case Unlink:
+		removed, err = linkage.Remove(tx, id, to...)
+	case Relink:
+		added, removed, err = linkage.Replace(tx, id, to...)
+	}
+	return outcome[T]{changes: linked(nil, &reference.ReferenceDescription, added, removed)}, err
+}
+
+func ids(targets []Identifier) []ulid.ULID {
+	ids := make([]ulid.ULID, len(targets))
 	for i, target := range targets {
-		to[i] = target.ID
+		ids[i] = target.ID
 	}
-	n, err := write(tx, id, to...)
-	if err != nil || n == 0 {
-		return outcome[T]{}, err
-	}
-	return outcome[T]{changed: []string{reference.Name}}, nil
+	return ids
 }
 
 func first(targets []Identifier) Identifier {

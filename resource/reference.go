@@ -39,6 +39,9 @@ type ReferenceDescription struct {
 	viaMany  bool     // and that is a to-many
 }
 
+// TypeMember is the name by which conditions compare the type that a [ToAny] names.
+func (r *ReferenceDescription) TypeMember() string { return r.Name + "_type" }
+
 // Writable reports whether a creation, or else a change, may give the reference.
 func (r *ReferenceDescription) Writable(creation bool) bool {
 	return !r.ReadOnly && (creation || !r.Fixed)

@@ -70,13 +70,13 @@ type Store[T any] interface {
 }
 
 // Linkage keeps the links of one to-many reference. Adding a link that is there and removing one that is not
-// succeed and change nothing; the methods that write answer how many links changed.
+// succeed and change nothing; the methods that write answer the links that changed.
 type Linkage interface {
 	// List answers a page of the linked ids, ascending. Query.Where is not asked.
 	List(ctx context.Context, from ulid.ULID, q Query) (Page[ulid.ULID], error)
-	Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error)
-	Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error)
-	Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error)
+	Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added []ulid.ULID, err error)
+	Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (removed []ulid.ULID, err error)
+	Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added, removed []ulid.ULID, err error)
 }
 
 // Transactor is the database as the engine sees it.

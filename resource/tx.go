@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -99,7 +100,7 @@ func (tx *Tx) run(steps []step) ([]Result, error) {
 	return results, nil
 }
 
-type writer = func(tx *Tx, id ulid.ULID) (Result, []string, bool, error)
+type writer = func(tx *Tx, id ulid.ULID) (Result, json.RawMessage, bool, error)
 
 // write runs a write on one resource, or an action on the type, and notes its event.
 func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, error) {
@@ -117,18 +118,18 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 			return Result{}, err
 		}
 	}
-	event := NewEvent(tx.Now, tx.Principal, op.Verb, Identifier{op.Type, id})
+	event := NewEvent(tx, tx.Now, tx.Principal, op.Verb, Identifier{op.Type, id})
 	event.Request, event.Cause = op.Request, tx.cause
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
 	place, cause, ifMatch, reached := len(tx.events), tx.cause, tx.ifMatch, tx.reached
 	tx.events, tx.cause, tx.ifMatch, tx.reached = append(tx.events, event), Identifier{"event", event.ID}, op.IfMatch, reach
-	result, changed, effect, err := run(tx, id)
+	result, changes, effect, err := run(tx, id)
 	tx.cause, tx.ifMatch, tx.reached = cause, ifMatch, reached
 	if err != nil {
 		tx.events = tx.events[:place]
 		return Result{}, err
 	}
-	event.Changed, result.Affected = changed, 1
+	event.Changes, result.Affected = changes, 1
 	if !effect && len(tx.events) == place+1 {
 		tx.events, result.Affected = tx.events[:place], 0
 	}

@@ -2,6 +2,7 @@ package resource
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -105,7 +106,7 @@ func (t *Type[T]) verify() error {
 
 // change runs an update, asks the checks, and tells what changed.
 func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(*T) error) (outcome[T], error) {
-	var changed []string
+	var changes json.RawMessage
 	row, err := update(tx, id, func(row *T) error {
 		if err := t.match(tx, row); err != nil {
 			return err
@@ -114,13 +115,12 @@ func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(
 		if err := apply(row); err != nil {
 			return err
 		}
-		changed = t.Schema.Differences(&before, row)
-		if len(changed) == 0 {
+		if changes = t.Schema.Changes(&before, row); changes == nil {
 			return nil
 		}
 		return t.check(tx, &before, row)
 	})
-	return outcome[T]{row: row, changed: changed}, err
+	return outcome[T]{row: row, changes: changes}, err
 }
 
 // hold reads a row that a write is about elsewhere, and keeps others from changing it where that can be done.

@@ -116,7 +116,7 @@ func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 			continue
 		case r.Type == "":
 			t := c
-			t.name, t.kind, t.typed, t.null = r.Name+"_type", resource.String, true, true
+			t.name, t.kind, t.typed, t.null = r.TypeMember(), resource.String, true, true
 			l.columns = append(l.columns, t)
 			c.null = true
 		default:
@@ -199,7 +199,8 @@ func (l *layout) compared(member string) *column {
 		return &column{name: "id", member: "id", kind: resource.ID}
 	}
 	for i := range l.columns {
-		if c := &l.columns[i]; c.member == member && !c.folded && !c.typed && c.kind != Sealed {
+		c := &l.columns[i]
+		if c.member == member && !c.folded && !c.typed && c.kind != Sealed || c.typed && c.name == member {
 			return c
 		}
 	}

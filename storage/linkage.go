@@ -40,9 +40,9 @@ func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (r
 	}, &reader[ulid.ULID]{layout: k.layout, id: func(id *ulid.ULID) *ulid.ULID { return id }})
 }
 
-// Add links what is not linked yet, and answers how many links are new.
-func (k *Linkage) Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added int, err error) {
-	err = k.each(ctx, to, func(b *builder, to []ulid.ULID) {
+// Add links what is not linked yet, and answers what is new.
+func (k *Linkage) Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added []ulid.ULID, err error) {
+	return k.each(ctx, to, func(b *builder, to []ulid.ULID) {
 		b.write("INSERT INTO ", k.table, " (from_id, to_id) VALUES ")
 		for i, id := range to {
 			if i > 0 {
@@ -55,13 +55,12 @@ func (k *Linkage) Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (add
 			b.write(")")
 		}
 		b.write(" ON CONFLICT DO NOTHING")
-	}, &added)
-	return added, err
+	})
 }
 
-// Remove unlinks what is linked, and answers how many links are gone.
-func (k *Linkage) Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (removed int, err error) {
-	err = k.each(ctx, to, func(b *builder, to []ulid.ULID) {
+// Remove unlinks what is linked, and answers what is gone.
+func (k *Linkage) Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (removed []ulid.ULID, err error) {
+	return k.each(ctx, to, func(b *builder, to []ulid.ULID) {
 		b.write("DELETE FROM ", k.table, " WHERE from_id = ")
 		b.bind(from)
 		b.write(" AND to_id IN (")
@@ -72,29 +71,41 @@ func (k *Linkage) Remove(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (
 			b.bind(id)
 		}
 		b.write(")")
-	}, &removed)
-	return removed, err
+	})
 }
 
-// each writes in statements of a bearable size, in one transaction, and adds up how many rows they changed.
-func (k *Linkage) each(ctx context.Context, to []ulid.ULID, write func(b *builder, to []ulid.ULID), changed *int) error {
-	return k.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+// each writes in statements of a bearable size, in one transaction, and answers the links that they changed.
+func (k *Linkage) each(ctx context.Context, to []ulid.ULID, write func(b *builder, to []ulid.ULID)) (changed []ulid.ULID, err error) {
+	err = k.db.within(ctx, func(ctx context.Context, tx *transaction) error {
 		tx.changed = true
 		for some := range slices.Chunk(to, maxRows) {
 			b := &builder{layout: k.layout}
 			write(b, some)
-			result, err := tx.ExecContext(ctx, b.String(), b.args...)
+			b.write(" RETURNING to_id")
+			ids, err := targets(ctx, tx, b.String(), b.args...)
 			if err != nil {
 				return k.db.undo(tx, k.refused(err))
 			}
-			n, err := result.RowsAffected()
-			if err != nil {
-				return k.db.failed(err)
-			}
-			*changed += int(n)
+			changed = append(changed, ids...)
 		}
 		return nil
 	})
+	return changed, err
+}
+
+// targets are the ids that a statement answers.
+func targets(ctx context.Context, tx *transaction, text string, args ...any) ([]ulid.ULID, error) {
+	var found [][]byte
+	if err := tx.SelectContext(ctx, &found, text, args...); err != nil {
+		return nil, err
+	}
+	ids := make([]ulid.ULID, len(found))
+	for i, id := range found {
+		if err := resource.ScanID(id, &ids[i]); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
 }
 
 func (k *Linkage) refused(err error) error {
@@ -105,40 +116,29 @@ func (k *Linkage) refused(err error) error {
 	return because(told.At("relationships", k.link.member), err)
 }
 
-// Replace links exactly what is given, and answers how many links are new or gone. It holds the row that the
+// Replace links exactly what is given, and answers what is new and what is gone. It holds the row that the
 // links belong to, so that of two replacements one stands in the end, and not both.
-func (k *Linkage) Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+func (k *Linkage) Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added, removed []ulid.ULID, err error) {
 	err = k.db.within(ctx, func(ctx context.Context, tx *transaction) error {
 		id := k.db.dialect.Value(from)
 		hold := tx.Rebind("SELECT id FROM " + quote(k.layout.table) + " WHERE id = ?" + k.db.traits.ForUpdate)
 		if _, err := tx.ExecContext(ctx, hold, id); err != nil {
 			return k.db.undo(tx, k.db.failed(err))
 		}
-		var texts [][]byte
-		if err := tx.SelectContext(ctx, &texts, tx.Rebind("SELECT to_id FROM "+k.table+" WHERE from_id = ?"), id); err != nil {
+		present, err := targets(ctx, tx, tx.Rebind("SELECT to_id FROM "+k.table+" WHERE from_id = ?"), id)
+		if err != nil {
 			return k.db.undo(tx, k.db.failed(err))
 		}
 		wanted := map[ulid.ULID]bool{}
 		for _, id := range to {
 			wanted[id] = true
 		}
-		var gone []ulid.ULID
-		for _, text := range texts {
-			var id ulid.ULID
-			if err := resource.ScanID(text, &id); err != nil {
-				return err
-			}
-			if !wanted[id] {
-				gone = append(gone, id)
-			}
-		}
-		removed, err := k.Remove(ctx, from, gone...)
-		if err != nil {
+		gone := slices.DeleteFunc(present, func(id ulid.ULID) bool { return wanted[id] })
+		if removed, err = k.Remove(ctx, from, gone...); err != nil {
 			return err
 		}
-		added, err := k.Add(ctx, from, to...)
-		changed = removed + added
+		added, err = k.Add(ctx, from, to...)
 		return err
 	})
-	return changed, err
+	return added, removed, err
 }

@@ -41,7 +41,7 @@ func (s *Server) Principal(ctx context.Context, hash []byte) (*auth.Principal, t
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	principal := &auth.Principal{Type: client.Schema.Name, ID: c.ID, Name: c.Name, Session: token.Session}
+	principal := &auth.Principal{Type: client.Schema.Name, ID: c.ID, Name: c.Name, Session: token.Session, Client: c.ID}
 	if c.Admin { // it may have been taken from the client since
 		principal.Permissions = auth.ScopePermissions(token.Scopes)
 	}

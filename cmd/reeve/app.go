@@ -100,10 +100,11 @@ func (a *app) declare(db *storage.DB) error {
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	modules := module.NewLoader(registry)
 	modules.Know(module.Module{
-		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, and the server's own types.", Core: true,
+		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
 			user.Type(a.users), client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens),
 			group.Type(a.groups, a.groups.Linkage("members")),
+			event.Type(a.database.Events()),
 			module.Type(modules), types.Of(registry), me.Type(), version.Type(),
 		},
 	})

@@ -43,7 +43,7 @@ func (a *app) newSession(ctx context.Context, client, user ulid.ULID) (ulid.ULID
 		return s.ID, err
 	}
 	actor := &auth.Principal{Type: "client", ID: client, Name: by.Name}
-	return s.ID, a.database.Record(ctx, resource.NewEvent(now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID}))
+	return s.ID, a.database.Record(ctx, resource.NewEvent(ctx, now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID}))
 }
 
 func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
@@ -130,18 +130,17 @@ func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed s
 	ctx, cancel := context.WithTimeout(ctx, rehashPatience)
 	defer cancel()
 	err := a.database.Transact(ctx, func(ctx context.Context) error {
-		kept := false
+		event := resource.NewEvent(ctx, resource.Cut(time.Now()), who, "rehash", resource.Identifier{Type: who.Type, ID: who.ID})
 		_, err := a.users.Update(ctx, who.ID, func(u *user.User) error {
-			if kept = u.PasswordHash == former; kept {
+			if before := *u; u.PasswordHash == former {
 				u.PasswordHash = renewed
+				event.Changes = user.Schema.Changes(&before, u)
 			}
 			return nil
 		})
-		if err != nil || !kept {
+		if err != nil || event.Changes == nil {
 			return err
 		}
-		event := resource.NewEvent(resource.Cut(time.Now()), who, "rehash", resource.Identifier{Type: who.Type, ID: who.ID})
-		event.Changed = []string{"password_hash"}
 		return a.database.Record(ctx, event)
 	})
 	if err != nil {

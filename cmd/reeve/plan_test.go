@@ -11,10 +11,12 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/fixtures"
 	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/client"
+	"reeve/resource/event"
 	"reeve/resource/group"
 	"reeve/resource/session"
 	"reeve/resource/token"
@@ -31,6 +33,7 @@ func TestPlans(t *testing.T) {
 		planned(t, a.tokens, token.Schema)
 		planned(t, a.groups, group.Schema)
 		planned(t, a.clients, client.Schema)
+		planned(t, a.database.Events(), event.Schema)
 	})
 }
 
@@ -103,15 +106,24 @@ func crowded(t *testing.T, uri string) *app {
 	var tokens []*token.Token
 	var groups []*group.Group
 	var clients []*client.Client
+	var events []*resource.Event
 	now := time.Now()
 	for i, u := range users.Rows {
 		name := fmt.Sprintf("%05d", i)
 		tokens = append(tokens, &token.Token{ID: ulid.Make(), Hash: name, User: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Duration(i) * time.Hour)})
 		groups = append(groups, &group.Group{ID: ulid.Make(), Key: name, Name: name, CreatedAt: now})
 		clients = append(clients, &client.Client{ID: ulid.Make(), ClientID: name, AuthMethod: client.Public, Static: i%100 == 0, CreatedAt: now})
+		verb, actor := resource.Update, &auth.Principal{Type: "user", ID: u.ID}
+		if i%100 == 0 {
+			verb, actor = "lock", auth.System
+		}
+		e := resource.NewEvent(t.Context(), now, actor, verb, resource.Identifier{Type: "user", ID: u.ID})
+		e.Request = name
+		events = append(events, e)
 	}
 	for _, err := range []error{
 		a.tokens.Create(t.Context(), tokens...), a.groups.Create(t.Context(), groups...), a.clients.Create(t.Context(), clients...),
+		a.database.Record(t.Context(), events...),
 	} {
 		if err != nil {
 			t.Fatal(err)

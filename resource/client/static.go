@@ -48,11 +48,11 @@ func Configure(
 		for _, static := range statics {
 			id := ID(static.ClientID)
 			wanted[id] = true
-			event := resource.NewEvent(now, auth.System, resource.Update, resource.Identifier{Type: Schema.Name, ID: id})
+			event := resource.NewEvent(ctx, now, auth.System, resource.Update, resource.Identifier{Type: Schema.Name, ID: id})
 			configure := func(c *Client) error {
 				before := *c
 				err := static.apply(c, slices.Contains(admins, static.ClientID))
-				event.Changed = Schema.Differences(&before, c)
+				event.Changes = Schema.Changes(&before, c)
 				return err
 			}
 			_, err := clients.Update(ctx, id, configure)
@@ -63,7 +63,7 @@ func Configure(
 					err = clients.Create(ctx, c)
 				}
 			}
-			if err == nil && len(event.Changed) > 0 {
+			if err == nil && event.Changes != nil {
 				err = db.Record(ctx, event)
 			}
 			if err != nil {
@@ -72,7 +72,7 @@ func Configure(
 		}
 		removed, err := removeOthers(ctx, clients, wanted)
 		for _, id := range removed {
-			err = errors.Join(err, db.Record(ctx, resource.NewEvent(now, auth.System, resource.Delete, resource.Identifier{Type: Schema.Name, ID: id})))
+			err = errors.Join(err, db.Record(ctx, resource.NewEvent(ctx, now, auth.System, resource.Delete, resource.Identifier{Type: Schema.Name, ID: id})))
 		}
 		return err
 	})

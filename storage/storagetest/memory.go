@@ -295,15 +295,15 @@ func (m *Memory[T]) linked(relation string, from ulid.ULID) (to []ulid.ULID) {
 	return to
 }
 
-// forget removes links, and answers how many.
-func (m *Memory[T]) forget(which func(relation string, l link) bool) (removed int) {
+// forget removes links, and answers what they led to.
+func (m *Memory[T]) forget(which func(relation string, l link) bool) (removed []ulid.ULID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for relation, links := range m.links {
 		for l := range links {
 			if which(relation, l) {
 				delete(links, l)
-				removed++
+				removed = append(removed, l.to)
 			}
 		}
 	}
@@ -328,50 +328,51 @@ func (l *memoryLinkage[T]) List(_ context.Context, from ulid.ULID, q resource.Qu
 }
 
 // Add adds links. Both ends must be there.
-func (l *memoryLinkage[T]) Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+func (l *memoryLinkage[T]) Add(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added []ulid.ULID, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	return l.add(ctx, from, to)
 }
 
-func (l *memoryLinkage[T]) add(ctx context.Context, from ulid.ULID, to []ulid.ULID) (changed int, err error) {
+func (l *memoryLinkage[T]) add(ctx context.Context, from ulid.ULID, to []ulid.ULID) (added []ulid.ULID, err error) {
 	if _, err := l.Get(ctx, from); err != nil && len(to) > 0 {
-		return 0, err
+		return nil, err
 	}
 	for _, id := range to {
 		if target := l.target(l.relation); target != nil && !target.meets(id, nil, time.Time{}) {
-			return 0, resource.Errorf(resource.NotFound, "there is no %s to link", id)
+			return nil, resource.Errorf(resource.NotFound, "there is no %s to link", id)
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	before := len(l.links[l.relation])
 	for _, id := range to {
+		if !l.links[l.relation][link{from, id}] {
+			added = append(added, id)
+		}
 		l.links[l.relation][link{from, id}] = true
 	}
-	return len(l.links[l.relation]) - before, nil
+	return added, nil
 }
 
 // Remove removes links.
-func (l *memoryLinkage[T]) Remove(_ context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+func (l *memoryLinkage[T]) Remove(_ context.Context, from ulid.ULID, to ...ulid.ULID) (removed []ulid.ULID, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	return l.forgetFrom(from, func(id ulid.ULID) bool { return slices.Contains(to, id) }), nil
 }
 
 // Replace makes the links exactly those given.
-func (l *memoryLinkage[T]) Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (changed int, err error) {
+func (l *memoryLinkage[T]) Replace(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added, removed []ulid.ULID, err error) {
 	l.writer.Lock()
 	defer l.writer.Unlock()
-	added, err := l.add(ctx, from, to)
-	if err != nil {
-		return 0, err
+	if added, err = l.add(ctx, from, to); err != nil {
+		return nil, nil, err
 	}
-	return added + l.forgetFrom(from, func(id ulid.ULID) bool { return !slices.Contains(to, id) }), nil
+	return added, l.forgetFrom(from, func(id ulid.ULID) bool { return !slices.Contains(to, id) }), nil
 }
 
-// forgetFrom removes links of one row, and answers how many.
-func (l *memoryLinkage[T]) forgetFrom(from ulid.ULID, which func(to ulid.ULID) bool) (removed int) {
+// forgetFrom removes links of one row, and answers what they led to.
+func (l *memoryLinkage[T]) forgetFrom(from ulid.ULID, which func(to ulid.ULID) bool) (removed []ulid.ULID) {
 	return l.forget(func(relation string, link link) bool {
 		return relation == l.relation && link.from == from && which(link.to)
 	})

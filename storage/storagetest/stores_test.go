@@ -145,23 +145,34 @@ func linkage(rt *rapid.T, db database, home ulid.ULID) {
 		{db.toys.Linkage("friends"), toys.Linkage("friends"), toyIDs},
 	}
 	drawID := func(rt *rapid.T, ids []ulid.ULID) ulid.ULID { return rapid.SampledFrom(ids).Draw(rt, "id") }
-	type method = func(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (int, error)
+	type method = func(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added, removed []ulid.ULID, err error)
 	write := func(method func(resource.Linkage) method) func(*rapid.T) {
 		return func(rt *rapid.T) {
 			r := rapid.SampledFrom(relations).Draw(rt, "relation")
 			from := drawID(rt, toyIDs)
 			to := rapid.SliceOfN(rapid.SampledFrom(r.targets), 1, 5).Draw(rt, "to")
-			got, err := method(r.got)(ctx, from, to...)
-			want, wantErr := method(r.want)(ctx, from, to...)
+			added, removed, err := method(r.got)(ctx, from, to...)
+			wantAdded, wantRemoved, wantErr := method(r.want)(ctx, from, to...)
 			agree(rt, err, wantErr)
-			if err == nil && got != want {
-				rt.Fatalf("%d links changed, want %d", got, want)
+			sets := cmp.Options{cmpopts.EquateEmpty(), cmpopts.SortSlices(func(a, b ulid.ULID) bool { return a.Compare(b) < 0 })}
+			if diff := cmp.Diff([][]ulid.ULID{wantAdded, wantRemoved}, [][]ulid.ULID{added, removed}, sets); err == nil && diff != "" {
+				rt.Fatalf("links added and removed (-want +got):\n%s", diff)
 			}
 		}
 	}
 	rt.Repeat(map[string]func(*rapid.T){
-		"add":     write(func(l resource.Linkage) method { return l.Add }),
-		"remove":  write(func(l resource.Linkage) method { return l.Remove }),
+		"add": write(func(l resource.Linkage) method {
+			return func(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added, removed []ulid.ULID, err error) {
+				added, err = l.Add(ctx, from, to...)
+				return added, nil, err
+			}
+		}),
+		"remove": write(func(l resource.Linkage) method {
+			return func(ctx context.Context, from ulid.ULID, to ...ulid.ULID) (added, removed []ulid.ULID, err error) {
+				removed, err = l.Remove(ctx, from, to...)
+				return nil, removed, err
+			}
+		}),
 		"replace": write(func(l resource.Linkage) method { return l.Replace }),
 		"delete": func(rt *rapid.T) {
 			if rapid.Bool().Draw(rt, "toy") {
