@@ -34,6 +34,8 @@ func (tx *Tx) planRead(op Operation, t served, reach reach) (func(tx *Tx) (Resul
 		find(err)
 		r.paths, err = tx.planIncludes(answered.description(), op.Include)
 		find(err)
+	} else if op.Include != nil {
+		find(Errorf(UnknownParameter, "what may be of any type includes nothing").About("include"))
 	}
 	find(tx.checkFields(op.Fields))
 	return func(tx *Tx) (Result, error) {

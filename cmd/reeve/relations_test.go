@@ -71,8 +71,20 @@ func TestRelated(t *testing.T) {
 		for path, status := range map[string]int{
 			"users/" + hedy + "/nothing": 404, "users/01J44RKQYM4G3TNVANTMTDYTX6/groups": 404,
 			"users/" + hedy + "/groups?filter[nothing]=1": 400, "users?include=nothing": 400,
+			"me/nothing": 404, "me/relationships/nothing": 404, "me/relationships": 404, "me/principal?include=groups": 400,
 		} {
 			s.do(status, "GET", path, nil)
+		}
+		me := s.get("me")
+		kilgore := dig(me, "data", "relationships", "principal", "data")
+		for path, want := range map[string]any{"me/principal": dig(kilgore, "id"), "me/session": nil} {
+			got := s.get(path)
+			if dig(got, "data", "id") != want || dig(got, "links", "self") != "/api/admin/v1/"+path {
+				t.Errorf("%s is %v", path, got)
+			}
+		}
+		if got := dig(s.get("me/relationships/principal"), "data"); !gocmp.Equal(got, kilgore) {
+			t.Errorf("the caller is linked to %v, not to %v", got, kilgore)
 		}
 	})
 }

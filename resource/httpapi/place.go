@@ -93,30 +93,28 @@ func (p *place) fill(vars map[string]string) bool {
 	word, acts := vars["action"]
 	name, relates := vars["relationship"]
 	value, keyed := vars["value"]
-	if p.about.Singleton {
-		p.id = resource.NamedID(p.about.Name, "")
-	}
-	switch {
-	case p.about.Singleton && acts, p.about.Singleton && relates, p.about.Singleton && keyed:
-		return false
-	case p.about.Singleton && named:
-		return p.act(id, false)
-	case p.about.Singleton:
-		p.kind = single
-		return true
-	case !named && !keyed:
-		p.kind = collection
-		return p.about.Serves(resource.List) || p.about.Serves(resource.Create)
-	case named && !acts && !relates && p.act(id, true):
-		return true
-	}
 	p.kind = single
-	if keyed {
-		p.key = lookup(p.about, vars["attribute"], value)
-		if p.key == nil {
+	switch {
+	case p.about.Singleton: // has behind its path what others have behind an id
+		p.id = resource.NamedID(p.about.Name, "")
+		switch {
+		case keyed, relates, acts && id != "relationships":
+			return false
+		case acts:
+			name, relates, acts = word, true, false
+		case named:
+			word, acts = id, true
+		}
+	case keyed:
+		if p.key = lookup(p.about, vars["attribute"], value); p.key == nil {
 			return false
 		}
-	} else {
+	case !named:
+		p.kind = collection
+		return p.about.Serves(resource.List) || p.about.Serves(resource.Create)
+	case !acts && !relates && p.act(id, true):
+		return true
+	default:
 		var err error
 		if p.id, err = resource.ParseID(id); err != nil {
 			return false
