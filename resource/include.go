@@ -12,8 +12,8 @@ import (
 // paths are relationships to go along, each with those to go along from there. Nil is none asked for.
 type paths map[string]paths
 
-// maxIncludes is how many relationships an answer goes along: each is a question to the database.
-const maxIncludes = 20
+// MaxIncludes is how many relationships an answer goes along: each is a question to the database.
+const MaxIncludes = 20
 
 // planIncludes turns include paths into a tree. The error is InvalidParameter.
 func (tx *Tx) planIncludes(about *Description, include []string) (paths, error) {
@@ -41,8 +41,8 @@ func (tx *Tx) planIncludes(about *Description, include []string) (paths, error) 
 			}
 		}
 	}
-	if n > maxIncludes {
-		return nil, Errorf(InvalidParameter, "an answer goes along at most %d relationships", maxIncludes).About("include")
+	if n > MaxIncludes {
+		return nil, Errorf(InvalidParameter, "an answer goes along at most %d relationships", MaxIncludes).About("include")
 	}
 	return tree, nil
 }

@@ -63,8 +63,7 @@ type Parameter struct {
 	In          string  `json:"in,omitempty"` // path, query or header
 	Description string  `json:"description,omitempty"`
 	Required    bool    `json:"required,omitempty"`
-	Style       string  `json:"style,omitempty"`
-	Explode     bool    `json:"explode,omitempty"`
+	Explode     *bool   `json:"explode,omitempty"` // an array in a query: a parameter for each element, as by default, or commas
 	Schema      *Schema `json:"schema,omitempty"`
 }
 

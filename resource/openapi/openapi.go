@@ -27,7 +27,7 @@ type Info struct {
 // Document describes the admin API of the types, which are described in the order given. The same types always
 // give the same document.
 func Document(types []*resource.Description, info Info) *Spec {
-	b := &builder{&Spec{
+	b := &builder{doc: &Spec{
 		OpenAPI: "3.1.0",
 		Servers: []Server{{URL: cmp.Or(info.Base+info.Prefix, "/")}}, // a path is one of wherever the document was read
 		Paths:   map[string]PathItem{},
@@ -35,7 +35,7 @@ func Document(types []*resource.Description, info Info) *Spec {
 			Schemas: Schemas{}, Parameters: map[string]*Parameter{}, Responses: map[string]*Response{},
 			SecuritySchemes: map[string]*SecurityScheme{},
 		},
-	}}
+	}, types: types}
 	b.doc.Info.Title, b.doc.Info.Version = "Reeve admin API", info.Version
 	b.doc.Info.Description = "Users, sessions, tokens, groups and whatever else an administrator touches, as " +
 		"[JSON:API](https://jsonapi.org/format/1.1/) resources."
@@ -51,12 +51,29 @@ func Document(types []*resource.Description, info Info) *Spec {
 }
 
 // builder makes a document piece by piece. What several operations share, it names among the components.
-type builder struct{ doc *Spec }
+type builder struct {
+	doc   *Spec
+	types []*resource.Description
+}
+
+// about finds a type by its name, nil if it is not described.
+func (b *builder) about(name string) *resource.Description {
+	if i := slices.IndexFunc(b.types, func(d *resource.Description) bool { return d.Name == name }); i >= 0 {
+		return b.types[i]
+	}
+	return nil
+}
 
 // schema names a schema and returns the reference to it.
 func (b *builder) schema(name string, s *Schema) *Schema {
 	b.doc.Components.Schemas[name] = s
 	return &Schema{Ref: "#/components/schemas/" + name}
+}
+
+// parameter names a parameter and returns the reference to it.
+func (b *builder) parameter(name string, p *Parameter) *Parameter {
+	b.doc.Components.Parameters[name] = p
+	return shared(name)
 }
 
 // secure says how callers prove who they are: in any one of the ways.
@@ -85,11 +102,12 @@ func (b *builder) secure(info Info) {
 	}
 }
 
-// The statuses of failure that operations share: of all, of writes, and of what takes a body, as any POST does. 405
-// is none of them, since the document has no operation that is not served.
+// The statuses of failure that operations share: of all, of writes, of writes that If-Match can guard, and of what
+// takes a body, as any POST does. 405 is none of them, since the document has no operation that is not served.
 var (
 	failures      = []int{400, 401, 403, 404, 406, 429, 500, 503}
 	writeFailures = []int{409}
+	matchFailures = []int{412}
 	bodyFailures  = []int{413, 415, 422}
 )
 
@@ -108,8 +126,10 @@ func (b *builder) describeErrors() {
 		"title":  text("What the code means, always in the same words."),
 		"detail": text("What happened this time."),
 		"source": source,
+		"links":  closed(Schemas{"type": text("The kind of failure, where a profile that applies has a name for it.")}, "type"),
+		"meta":   open(nil),
 	}, "id", "status", "code", "title")))}, "errors"))
-	for _, status := range slices.Concat(failures, writeFailures, bodyFailures) {
+	for _, status := range slices.Concat(failures, writeFailures, matchFailures, bodyFailures) {
 		response := answer(describeStatus(status), failed)
 		switch status {
 		case http.StatusUnauthorized:

@@ -86,6 +86,7 @@ var bookSchema = resource.Schema[book]{
 		resource.ToAny("reader", func(b *book) *resource.Identifier { return &b.Reader }),
 		resource.ToMany[book]("sequels", "library-book"),
 	},
+	Sorts: [][]string{{"added_at"}, {"genre", "-pages"}},
 	Filters: []resource.Filter{{Name: "size", Doc: "Few pages or many.", Values: map[string]resource.Condition{
 		"thin": resource.Holds("pages", resource.Less, int64(100)), "thick": resource.Holds("pages", resource.AtLeast, int64(100))}}},
 }
@@ -121,6 +122,9 @@ var dustingArguments = []resource.Attribute[dusting]{
 // toy serves the library out of memory.
 func toy(t *testing.T) (*resource.Registry, func(*http.Request) *http.Response) {
 	books, shelves, libraries := storagetest.NewMemory(bookSchema), storagetest.NewMemory(shelfSchema), storagetest.NewMemory(librarySchema)
+	books.Relate("shelf", shelves)
+	books.Relate("sequels", books)
+	shelves.Relate("books", books)
 	if err := libraries.Create(t.Context(), &library{ID: resource.NamedID("library", ""), Name: "Babel"}); err != nil {
 		t.Fatal(err)
 	}
@@ -346,6 +350,28 @@ func TestCheckFindsLies(t *testing.T) {
 			delete(schemas(doc, "Shelf.Create").Properties["data"].Value.Properties["attributes"].Value.Properties, "name")
 			schemas(doc, "Shelf.Create").Properties["data"].Value.Properties["attributes"].Value.Required = nil
 		},
+		"an attribute that answers lack": func(doc *openapi3.T) {
+			schemas(doc, "Shelf").Properties["attributes"].Value.Properties["height"] = openapi3.NewSchemaRef("", openapi3.NewIntegerSchema())
+		},
+		"an order that is not taken": func(doc *openapi3.T) {
+			sort := doc.Components.Parameters["sort.shelf"].Value.Schema.Value
+			sort.Enum = append(sort.Enum, "name")
+		},
+		"a field that is not taken": func(doc *openapi3.T) {
+			fields := doc.Components.Parameters["fields.shelf"].Value.Schema.Value.Items.Value
+			fields.Enum = append(fields.Enum, "height")
+		},
+		"a path of relationships that is not taken": func(doc *openapi3.T) {
+			path := doc.Components.Parameters["include.shelf"].Value.Schema.Value.Items.Value
+			path.Examples = append(path.Examples, "walls")
+		},
+		"a tag that is not listed": func(doc *openapi3.T) {
+			doc.Paths.Value(httpapi.Base + "/shelves/{id}").Get.Responses.Delete("304")
+		},
+		"a version that does not matter": func(doc *openapi3.T) {
+			post := doc.Paths.Value(httpapi.Base + "/shelves").Post
+			post.Parameters = append(post.Parameters, &openapi3.ParameterRef{Value: doc.Components.Parameters["if_match"].Value})
+		},
 		"an operation that is not served": func(doc *openapi3.T) {
 			path := doc.Paths.Value(httpapi.Base + "/shelves/{id}")
 			path.Patch = path.Get
@@ -378,14 +404,15 @@ func TestOperations(t *testing.T) {
 	}
 	want := []string{
 		"listShelves GET /shelves", "createShelf POST /shelves", "getShelf GET /shelves/{id}", "deleteShelf DELETE /shelves/{id}",
-		"listShelfBooks GET /shelves/{id}/relationships/books",
+		"listShelfBooks GET /shelves/{id}/books", "listShelfBooksLinkage GET /shelves/{id}/relationships/books",
 		"getLibrary GET /library", "updateLibrary PATCH /library", "closeLibrary POST /library/close",
 		"listLibraryBooks GET /library-books", "createLibraryBook POST /library-books",
 		"countPagesLibraryBooks POST /library-books/count-pages",
-		"getLibraryBookReader GET /library-books/{id}/relationships/reader",
-		"getLibraryBookShelf GET /library-books/{id}/relationships/shelf",
+		"getLibraryBookReader GET /library-books/{id}/reader", "getLibraryBookReaderLinkage GET /library-books/{id}/relationships/reader",
+		"getLibraryBookShelf GET /library-books/{id}/shelf", "getLibraryBookShelfLinkage GET /library-books/{id}/relationships/shelf",
 		"setLibraryBookShelf PATCH /library-books/{id}/relationships/shelf",
-		"listLibraryBookSequels GET /library-books/{id}/relationships/sequels",
+		"listLibraryBookSequels GET /library-books/{id}/sequels",
+		"listLibraryBookSequelsLinkage GET /library-books/{id}/relationships/sequels",
 		"addLibraryBookSequels POST /library-books/{id}/relationships/sequels",
 		"replaceLibraryBookSequels PATCH /library-books/{id}/relationships/sequels",
 		"removeLibraryBookSequels DELETE /library-books/{id}/relationships/sequels",

@@ -20,17 +20,27 @@ type call struct {
 	id           string // as createUser; its words are the summary
 	doc          string
 	verb         string // of the permission that it needs
+	reads        string // the permission that it needs besides, as user:list; empty for none
 	parameters   []*Parameter
 	body         *Schema // nil if it takes none
 	optional     bool    // the body may be left out
+	guarded      bool    // it writes one resource, of a version that If-Match may name
 	status       int
 	answer       *Schema // nil if the answer has no body
+	etag         *Header // of an answer that shows one resource
 }
 
 // add adds an operation of a type to the document.
-func (b *builder) add(d *resource.Description, c call) {
-	description := "Needs the permission `" + d.Name + ":" + c.verb + "`."
-	if d.Open && c.verb == resource.Get {
+func (b *builder) add(d *resource.Description, c call) *Operation {
+	var needs []string
+	if !d.Open || c.verb != resource.Get {
+		needs = append(needs, "`"+d.Name+":"+c.verb+"`")
+	}
+	if c.reads != "" {
+		needs = append(needs, "`"+c.reads+"`")
+	}
+	description := "Needs the permission " + strings.Join(needs, " and ") + "."
+	if needs == nil {
 		description = "Needs no permission."
 	}
 	if c.doc != "" {
@@ -41,17 +51,31 @@ func (b *builder) add(d *resource.Description, c call) {
 		Parameters: c.parameters, Responses: map[string]*Response{},
 	}
 	success := answer(http.StatusText(c.status), c.answer)
+	success.Headers = map[string]Header{}
+	op.Responses[strconv.Itoa(c.status)] = success
+	statuses := failures
+	if c.method != http.MethodGet {
+		statuses = slices.Concat(statuses, writeFailures)
+	}
 	if c.method == http.MethodPost {
-		op.Parameters = slices.Concat(op.Parameters, []*Parameter{parameter("idempotency_key")})
+		op.Parameters = slices.Concat(op.Parameters, []*Parameter{shared("idempotency_key")})
 		success.Headers = replayed()
 	}
 	if c.status == http.StatusCreated {
 		success.Headers["Location"] = header("The path of the new resource.", text(""))
 	}
-	op.Responses[strconv.Itoa(c.status)] = success
-	statuses := failures
-	if c.method != http.MethodGet {
-		statuses = slices.Concat(statuses, writeFailures)
+	if c.etag != nil {
+		success.Headers["ETag"] = *c.etag
+		if c.method == http.MethodGet {
+			op.Parameters = slices.Concat(op.Parameters, []*Parameter{shared("if_none_match")})
+			unchanged := answer("The answer would have a tag that If-None-Match names.", nil)
+			unchanged.Headers = map[string]Header{"ETag": *tag()}
+			op.Responses[strconv.Itoa(http.StatusNotModified)] = unchanged
+		}
+	}
+	if c.guarded {
+		op.Parameters = slices.Concat(op.Parameters, []*Parameter{shared("if_match")})
+		statuses = slices.Concat(statuses, matchFailures)
 	}
 	if c.body != nil {
 		op.RequestBody = &RequestBody{Required: !c.optional, Content: content(c.body)}
@@ -67,6 +91,22 @@ func (b *builder) add(d *resource.Description, c call) {
 		b.doc.Paths[path] = PathItem{}
 	}
 	b.doc.Paths[path][strings.ToLower(c.method)] = op
+	return op
+}
+
+// addList adds an operation that answers page by page, by the seed's rules or by those of the cursor pagination
+// profile.
+func (b *builder) addList(d *resource.Description, c call) *Operation {
+	c.method, c.status = http.MethodGet, http.StatusOK
+	op := b.add(d, c)
+	op.Responses[strconv.Itoa(c.status)].Content[document.ProfileType] = MediaType{c.answer}
+	return op
+}
+
+// tag is the header of an answer that shows one resource.
+func tag() *Header {
+	h := header("The version of the resource, and what the answer shows of it.", text(""))
+	return &h
 }
 
 // replayed are the headers of an answer to a POST.
@@ -78,39 +118,47 @@ func replayed() map[string]Header {
 
 // describe adds all operations of a type.
 func (b *builder) describe(d *resource.Description) {
-	if d.Singleton {
-		b.describeOne(d, "/"+d.Path(), "", nil)
+	path, parameters := "/"+d.Path(), []*Parameter(nil)
+	if !d.Singleton {
+		b.describeAll(d, path)
+		path, parameters = path+"/{id}", []*Parameter{shared("id")}
+		for _, key := range d.Lookups {
+			b.describeOne(d, "/"+d.Path()+"/by-"+strings.ReplaceAll(key, "_", "-")+"/{"+key+"}", "By"+pascal(key), b.lookup(d, key))
+		}
+	}
+	b.describeOne(d, path, "", parameters)
+	if !d.Serves(resource.Get) {
 		return
 	}
-	b.describeAll(d, "/"+d.Path())
-	b.describeOne(d, "/"+d.Path()+"/{id}", "", []*Parameter{parameter("id")})
-	for _, key := range d.Lookups {
-		b.describeOne(d, "/"+d.Path()+"/by-"+strings.ReplaceAll(key, "_", "-")+"/{"+key+"}", "By"+pascal(key), lookup(d, key))
-	}
 	for i := range d.References {
-		b.describeRelationship(d, &d.References[i])
+		b.describeRelated(d, &d.References[i], path, parameters)
+		b.describeLinkage(d, &d.References[i], path, parameters)
 	}
 }
 
 // describeAll adds what is done with the whole of a type.
 func (b *builder) describeAll(d *resource.Description, path string) {
 	if d.Serves(resource.List) {
-		b.add(d, call{
-			method: http.MethodGet, path: path, id: "list" + pascal(d.Plural), verb: resource.List,
-			doc: "With `Accept: " + document.LinesType + "` the answer is all of the list instead of a page: a resource " +
-				"object a line, out of one state of the database. If that fails on the way, the last line has errors.",
-			parameters: slices.Concat(pages(), filters(d)),
-			status:     http.StatusOK, answer: b.listDocument(d),
+		op := b.addList(d, call{
+			path: path, id: "list" + pascal(d.Plural), verb: resource.List,
+			doc: "With `Accept: " + document.LinesType + "` the answer is an export: all of the list, out of one state of the " +
+				"database. An export takes no page, count and include.",
+			parameters: slices.Concat(pages(), b.whole(d)), answer: b.listDocument(d),
 		})
+		op.Responses["200"].Content[document.LinesType] = MediaType{text(
+			"A resource object a line. If the export fails on the way, its last line has `errors`.")}
 	}
 	if d.Serves(resource.Create) {
-		b.add(d, call{
+		op := b.add(d, call{
 			method: http.MethodPost, path: path, id: "create" + pascal(d.Name), verb: resource.Create,
-			doc: "With `Content-Type: " + document.LinesType + "` each line is a resource object to be created, as an export " +
-				"has it, and the answer a line for each: its number with the new identifier, or with errors.",
+			doc: "With `Content-Type: " + document.LinesType + "` the body is an import, of any length. It takes no " +
+				"`" + idempotency.Header + "`.",
 			body:   b.body(d, created),
-			status: http.StatusCreated, answer: b.document(d, issued),
+			status: http.StatusCreated, answer: b.document(d, issued), etag: tag(),
 		})
+		op.RequestBody.Content[document.LinesType] = MediaType{text("A resource object a line, as an export has it.")}
+		op.Responses["200"] = &Response{Description: "What became of each line of an import.", Content: Content{document.LinesType: {text(
+			"For each line its number as `line`, and `type` and `id` of the new resource, or `errors`.")}}}
 	}
 	for i := range d.Actions {
 		a := &d.Actions[i]
@@ -120,7 +168,8 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 			b.add(d, c)
 		case d.Bulk(a):
 			c.doc = strings.TrimSpace(a.Doc + " Done to every resource that meets the filters; one must be given.")
-			c.parameters, c.status = filters(d), http.StatusOK
+			c.parameters, c.status = slices.Concat(b.filters(d), []*Parameter{shared("max_affected")}), http.StatusOK
+			c.etag = nil
 			c.answer = meta(closed(Schemas{"affected": integer(0)}, "affected"))
 			b.add(d, c)
 		}
@@ -132,28 +181,29 @@ func (b *builder) describeOne(d *resource.Description, path, by string, paramete
 	one := pascal(d.Name) + by
 	if d.Serves(resource.Get) {
 		b.add(d, call{
-			method: http.MethodGet, path: path, id: "get" + one, verb: resource.Get, parameters: parameters,
-			status: http.StatusOK, answer: b.document(d, shown),
+			method: http.MethodGet, path: path, id: "get" + one, verb: resource.Get,
+			parameters: slices.Concat(parameters, b.shows(d)),
+			status:     http.StatusOK, answer: b.document(d, shown), etag: tag(),
 		})
 	}
 	if d.Serves(resource.Update) {
 		b.add(d, call{
 			method: http.MethodPatch, path: path, id: "update" + one, verb: resource.Update, parameters: parameters,
-			doc:    "Members that are absent stay as they are; null clears.",
-			body:   b.body(d, changed),
-			status: http.StatusOK, answer: b.document(d, shown),
+			doc:  "Members that are absent stay as they are; null clears.",
+			body: b.body(d, changed), guarded: true,
+			status: http.StatusOK, answer: b.document(d, shown), etag: tag(),
 		})
 	}
 	if d.Serves(resource.Delete) {
 		b.add(d, call{
 			method: http.MethodDelete, path: path, id: "delete" + one, verb: resource.Delete, parameters: parameters,
-			status: http.StatusNoContent,
+			guarded: true, status: http.StatusNoContent,
 		})
 	}
 	for i := range d.Actions {
 		if a := &d.Actions[i]; !a.Collection || d.Singleton {
 			c := b.action(d, a, path, one)
-			c.parameters = parameters
+			c.parameters, c.guarded = parameters, !a.Collection
 			b.add(d, c)
 		}
 	}
@@ -171,7 +221,7 @@ func (b *builder) action(d *resource.Description, a *resource.ActionDescription,
 	}
 	switch a.Answer {
 	case resource.AnswersResource:
-		c.answer = b.document(d, shown)
+		c.answer, c.etag = b.document(d, shown), tag()
 	case resource.AnswersMeta:
 		c.answer = meta(open(nil))
 	case resource.AnswersNothing:
@@ -181,36 +231,52 @@ func (b *builder) action(d *resource.Description, a *resource.ActionDescription,
 }
 
 // lookup is the parameter of the path that finds a resource by a natural key.
-func lookup(d *resource.Description, key string) []*Parameter {
+func (b *builder) lookup(d *resource.Description, key string) []*Parameter {
 	i := slices.IndexFunc(d.Attributes, func(a resource.AttributeDescription) bool { return a.Name == key })
 	a := &d.Attributes[i] // it is there, as the registry has verified
-	return []*Parameter{inPath(key, a.Doc, kind(a.Kind))}
+	return []*Parameter{b.parameter("key."+d.Name+"."+key, inPath(key, a.Doc, kind(a.Kind)))}
 }
 
-// describeRelationship adds the reading and the writing of a relationship.
-func (b *builder) describeRelationship(d *resource.Description, r *resource.ReferenceDescription) {
-	if !d.Serves(resource.Get) {
+// describeRelated adds the reading of the resources that a relationship names.
+func (b *builder) describeRelated(d *resource.Description, r *resource.ReferenceDescription, path string, parameters []*Parameter) {
+	c := call{path: path + "/" + r.Name, doc: r.Doc, verb: resource.Get}
+	name, target := pascal(d.Name)+pascal(r.Name), b.about(r.Type)
+	if r.Many {
+		if target != nil { // its module is loaded
+			c.id, c.reads, c.answer = "list"+name, r.Type+":"+resource.List, b.listDocument(target)
+			c.parameters = slices.Concat(parameters, pages(), b.whole(target))
+			b.addList(d, c)
+		}
 		return
 	}
-	c := call{
-		path: "/" + d.Path() + "/{id}/relationships/" + r.Name, doc: r.Doc,
-		parameters: []*Parameter{parameter("id")},
+	c.method, c.id, c.status, c.answer = http.MethodGet, "get"+name, http.StatusOK, b.related(r)
+	c.etag = &Header{Description: "As that of the resource itself, if there is one.", Schema: text("")}
+	if target != nil {
+		c.reads, c.parameters = r.Type+":"+resource.Get, slices.Concat(parameters, b.shows(target))
+	} else {
+		c.parameters = slices.Concat(parameters, b.fields(b.targets(r)...))
 	}
+	b.add(d, c)
+}
+
+// describeLinkage adds the reading and the writing of a relationship.
+func (b *builder) describeLinkage(d *resource.Description, r *resource.ReferenceDescription, path string, parameters []*Parameter) {
+	c := call{path: path + "/relationships/" + r.Name, doc: r.Doc, parameters: parameters}
 	name := pascal(d.Name) + pascal(r.Name)
 	read := c
-	read.method, read.verb, read.status = http.MethodGet, resource.Get, http.StatusOK
+	read.verb = resource.Get
 	if r.Many {
-		read.id = "list" + name
-		read.parameters = slices.Concat(c.parameters, pages())
-		read.answer = b.schema(pascal(r.Type)+".Identifier.List", list(b.identifier(r.Type)))
+		read.id, read.parameters = "list"+name+"Linkage", slices.Concat(parameters, pages())
+		read.answer = b.schema(pascal(r.Type)+".Identifier.List", b.list(b.identifier(r.Type), nil))
+		b.addList(d, read)
 	} else {
-		read.id = "get" + name
+		read.method, read.id, read.status = http.MethodGet, "get"+name+"Linkage", http.StatusOK
 		read.answer = closed(Schemas{"data": b.linkage(r), "links": links()}, "data", "links")
+		b.add(d, read)
 	}
-	b.add(d, read)
 	write := func(method, verb string) {
 		c.method, c.id, c.verb, c.status = method, verb+name, resource.Update, http.StatusNoContent
-		c.body = open(Schemas{"data": b.linkage(r)}, "data")
+		c.body, c.guarded = open(Schemas{"data": b.linkage(r)}, "data"), true
 		b.add(d, c)
 	}
 	switch {
@@ -235,16 +301,40 @@ func (b *builder) describeParameters() {
 	size.Maximum = pagination.MaxSize
 	count := words("true", "false", "only")
 	count.Default = "true"
+	after, before := text(""), text("")
+	after.Pattern, before.Pattern = "^[A-Za-z0-9_-]+$", "^[A-Za-z0-9_-]*$"
+	after.Examples, before.Examples = []any{"01J2KDPHTZYW3TAT1SKVAD63SQ"}, []any{"01J2KDPHTZYW3TAT1SKVAD63SQ"}
+	affected := integer(1)
+	affected.Maximum, affected.Examples = 1<<31-1, []any{1000}
+	tags := text("")
+	tags.Examples = []any{"*"}
+	profile := " by the rules of the [cursor pagination profile](" + document.CursorProfile + ")"
 	b.doc.Components.Parameters = map[string]*Parameter{
 		"id": inPath("id", "The id of the resource.", id()),
 		"page.first": inQuery("page[first]", "How many resources to show from the start, "+
 			strconv.Itoa(pagination.DefaultSize)+" unless given.", size),
 		"page.last": inQuery("page[last]", "How many resources to show from the end; not together with page[first].",
 			size),
-		"page.after":  inQuery("page[after]", "Show only resources after this id, which need not exist.", id()),
-		"page.before": inQuery("page[before]", "Show only resources before this id, which need not exist.", id()),
+		"page.size": inQuery("page[size]", "How many resources to show"+profile+
+			": after page[after], or right before page[before], which does not stand together with it and is empty for the end. "+
+			"Not together with page[first] and page[last].", size),
+		"page.after": inQuery("page[after]", "Show only resources after this place: the `meta.page.cursor` of a resource in "+
+			"a list of the same order. By id that is the id. The resource need not exist any more.", after),
+		"page.before": inQuery("page[before]", "Show only resources before this place, see page[after].", before),
 		"count": inQuery("count", "Whether to show the resources and their exact total, the resources alone, or the "+
 			"total alone.", count),
+		"page.count": inQuery("page[count]", "Another name of count.", count),
+		"max_affected": inQuery("max_affected", "How many resources may be changed at most: if there are more, none is, "+
+			"and the answer is 409.", affected),
+		"if_none_match": {
+			Name: "If-None-Match", In: "header", Schema: tags,
+			Description: "Tags of answers that the client has: if they have the tag of this one, it is 304 and empty.",
+		},
+		"if_match": {
+			Name: "If-Match", In: "header", Schema: tags,
+			Description: "Tags of the resource: if it is of another version by now, it is not written, and the answer is 412. " +
+				"`*` is any version.",
+		},
 		"idempotency_key": {
 			Name: idempotency.Header, In: "header", Schema: matching(text(""), "^[!-~]{1,"+strconv.Itoa(idempotency.MaxKey)+"}$"),
 			Description: "A random name for this request. Repeated with the same key and the same body within a day, it is not " +
@@ -253,9 +343,9 @@ func (b *builder) describeParameters() {
 	}
 }
 
-// parameter is the reference to a parameter that [builder.describeParameters] has named.
-func parameter(component string) *Parameter {
-	return &Parameter{Ref: "#/components/parameters/" + component}
+// shared is the reference to a parameter that is named so.
+func shared(name string) *Parameter {
+	return &Parameter{Ref: "#/components/parameters/" + name}
 }
 
 func inPath(name, description string, s *Schema) *Parameter {
@@ -266,16 +356,96 @@ func inQuery(name, description string, s *Schema) *Parameter {
 	return &Parameter{Name: name, In: "query", Description: description, Schema: s}
 }
 
-// pages are the parameters of every list.
+// commas is a parameter with a list of words.
+func commas(name, description string, word *Schema) *Parameter {
+	p := inQuery(name, description, array(word))
+	p.Explode = new(false)
+	return p
+}
+
+// pages are the parameters of everything that is answered page by page.
 func pages() []*Parameter {
 	return []*Parameter{
-		parameter("page.first"), parameter("page.last"), parameter("page.after"), parameter("page.before"),
-		parameter("count"),
+		shared("page.first"), shared("page.last"), shared("page.size"), shared("page.after"), shared("page.before"),
+		shared("count"), shared("page.count"),
 	}
 }
 
+// whole are the parameters of lists of a type, besides those of its pages.
+func (b *builder) whole(d *resource.Description) []*Parameter {
+	return slices.Concat([]*Parameter{b.sort(d)}, b.shows(d), b.filters(d))
+}
+
+// sort is the order of a list: by id, or one that is declared, or one of those from the end.
+func (b *builder) sort(d *resource.Description) *Parameter {
+	orders := []string{"id", "-id"}
+	for _, fields := range d.Sorts {
+		reverse := make([]string, len(fields))
+		for i, field := range fields {
+			if name, descending := strings.CutPrefix(field, "-"); descending {
+				reverse[i] = name
+			} else {
+				reverse[i] = "-" + field
+			}
+		}
+		orders = append(orders, strings.Join(fields, ","), strings.Join(reverse, ","))
+	}
+	order := words(orders...)
+	order.Default = orders[0]
+	return b.parameter("sort."+d.Name, inQuery("sort", "The order of the list, descending where there is a hyphen. Null comes first, "+
+		"descending last.", order))
+}
+
+// shows are the parameters that say what an answer with resources of a type shows: of them, and of what they lead to.
+func (b *builder) shows(d *resource.Description) []*Parameter {
+	reached := b.reached(d)
+	if !slices.Contains(reached, d) {
+		reached = append(reached, d)
+	}
+	fields := b.fields(reached...)
+	if len(d.References) == 0 {
+		return fields
+	}
+	var first []string
+	var examples []any
+	for i := range d.References {
+		r := &d.References[i]
+		first, examples = append(first, r.Name), append(examples, r.Name)
+		if target := b.about(r.Type); target != nil {
+			for _, on := range target.References {
+				examples = append(examples, r.Name+"."+on.Name)
+			}
+		}
+	}
+	path := matching(text(""), "^("+strings.Join(first, "|")+`)(\.[a-z0-9_]+)*$`)
+	path.Examples = examples
+	include := commas("include", "Which relationships to go along, to show in `included` where they lead. A path may go on from there. "+
+		"What the caller may not read is left out.", path)
+	include.Schema.MaxItems = resource.MaxIncludes
+	return append([]*Parameter{b.parameter("include."+d.Name, include)}, fields...)
+}
+
+// fields are the parameters that say which attributes and relationships to show of resources of some types.
+func (b *builder) fields(types ...*resource.Description) []*Parameter {
+	var all []*Parameter
+	for _, d := range types {
+		var names []string
+		for i := range d.Attributes {
+			if a := &d.Attributes[i]; a.Visible() && !a.Once {
+				names = append(names, a.Name)
+			}
+		}
+		for i := range d.References {
+			names = append(names, d.References[i].Name)
+		}
+		p := commas("fields["+d.Name+"]", "Which attributes and relationships to show of each "+d.Name+"; all unless given.", words(names...))
+		all = append(all, b.parameter("fields."+d.Name, p))
+	}
+	return all
+}
+
 // filters are the filters of a type. One that is repeated means any of its values.
-func filters(d *resource.Description) []*Parameter {
+func (b *builder) filters(d *resource.Description) []*Parameter {
 	var all []*Parameter
 	for i := range d.Filters {
 		f := &d.Filters[i]
@@ -283,9 +453,11 @@ func filters(d *resource.Description) []*Parameter {
 		if f.Closed() {
 			value = words(f.Words()...)
 		}
-		p := inQuery(f.Parameter(), f.Doc, nonEmpty(array(value)))
-		p.Style, p.Explode = "form", true
-		all = append(all, p)
+		name := "filter." + d.Name + "." + f.Name
+		if f.Qualifier != "" {
+			name += "." + string(f.Qualifier)
+		}
+		all = append(all, b.parameter(name, inQuery(f.Parameter(), f.Doc, nonEmpty(array(value)))))
 	}
 	return all
 }

@@ -47,7 +47,7 @@ func (b *builder) describeOperations() {
 		Description: "The extension [Atomic Operations](https://jsonapi.org/ext/atomic) of JSON:API, in order and in one " +
 			"transaction. Each operation needs the permission that it needs as a request of its own. Pointers in errors " +
 			"name the operation, as `/atomic:operations/3/data/attributes/name`.",
-		Parameters:  []*Parameter{parameter("idempotency_key")},
+		Parameters:  []*Parameter{shared("idempotency_key")},
 		RequestBody: &RequestBody{Required: true, Content: in(open(Schemas{"atomic:operations": operations}, "atomic:operations"))},
 		Responses:   responses,
 	}}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"reeve/resource"
+	"reeve/resource/document"
 )
 
 // closed is an object that has no members but these.
@@ -116,7 +117,7 @@ func attribute(a *resource.AttributeDescription, in use) *Schema {
 	return s
 }
 
-// attributes is the object of those attributes that stand there.
+// attributes is the object of those attributes that stand there. Answers to reads may show some of them only.
 func attributes(all []resource.AttributeDescription, in use) *Schema {
 	members := Schemas{}
 	var required []string
@@ -126,7 +127,7 @@ func attributes(all []resource.AttributeDescription, in use) *Schema {
 		switch in {
 		case shown, issued:
 			there = a.Visible() && (!a.Once || in == issued)
-			always = there
+			always = there && in == issued
 		case created, changed:
 			there = a.Writable(in == created)
 			always = a.Required && in == created
@@ -160,7 +161,7 @@ func together(groups [][]string, members Schemas) *Schema {
 }
 
 // relationships is the object of those references that stand there, nil if there are none. Answers show what a
-// to-one names, and what a to-many does where they include it.
+// to-one names, and what a to-many does where they include it; answers to reads may show some of them only.
 func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Schema {
 	members := Schemas{}
 	var required []string
@@ -181,7 +182,7 @@ func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Sc
 		}
 		s.Description = r.Doc
 		members[r.Name] = s
-		if !body || r.Required && in == created {
+		if in == issued || in == created && r.Required {
 			required = append(required, r.Name)
 		}
 	}
@@ -211,13 +212,9 @@ func (b *builder) identifier(typ string) *Schema {
 	return b.schema(pascal(typ)+".Identifier", closed(Schemas{"type": constant(typ), "id": id()}, "type", "id"))
 }
 
-// links is a member links with self alone, or with others that may be there too.
-func links(others ...string) *Schema {
-	members := Schemas{"self": text("")}
-	for _, name := range others {
-		members[name] = text("")
-	}
-	return closed(members, "self")
+// links is a member links with self alone.
+func links() *Schema {
+	return closed(Schemas{"self": text("")}, "self")
 }
 
 // relationshipLinks are where what a relationship names is, where its linkage is if it can be paged or written, and
@@ -234,8 +231,14 @@ func (b *builder) resourceObject(d *resource.Description, in use) *Schema {
 		"meta": closed(Schemas{"page": closed(Schemas{"cursor": cursor}, "cursor")}, "page"),
 	}
 	required := []string{"type", "id", "attributes", "links"}
-	if r := b.relationships(d.References, in); r != nil {
+	r := b.relationships(d.References, in)
+	if r != nil {
 		members["relationships"] = r
+	}
+	switch {
+	case in == shown:
+		members["attributes"].Description = "All of these, unless the query has `fields[" + d.Name + "]`."
+	case r != nil:
 		required = append(required, "relationships")
 	}
 	s := closed(members, required...)
@@ -243,41 +246,114 @@ func (b *builder) resourceObject(d *resource.Description, in use) *Schema {
 	return s
 }
 
+// resource is a resource of the type as answers show it.
+func (b *builder) resource(d *resource.Description) *Schema {
+	return b.schema(pascal(d.Name), b.resourceObject(d, shown))
+}
+
 // document is the answer with one resource, and with meta if an action tells more. The answer to a creation has a
 // schema of its own if the type has attributes that are shown once.
 func (b *builder) document(d *resource.Description, in use) *Schema {
-	name := pascal(d.Name)
+	name, one := pascal(d.Name), b.resource(d)
+	members := Schemas{"meta": open(nil), "links": links()}
 	if in == issued && slices.ContainsFunc(d.Attributes, func(a resource.AttributeDescription) bool { return a.Once }) {
 		name += ".Issued"
+		one = b.schema(name, b.resourceObject(d, in))
+	} else if all := b.included(d); all != nil {
+		members["included"] = all
 	}
-	one := b.schema(name, b.resourceObject(d, in))
-	members := Schemas{"meta": open(nil), "data": one, "links": links()}
+	members["data"] = one
 	return b.schema(name+".Document", closed(members, "data", "links"))
 }
 
-// list is the answer with a page of items: without meta for count=false, without data for count=only.
-func list(items *Schema) *Schema {
-	s := closed(Schemas{
-		"meta":  count(),
-		"data":  array(items),
-		"links": links("first", "last", "next", "prev"),
-	}, "links")
-	s.AnyOf = []*Schema{{Required: []string{"data"}}, {Required: []string{"meta"}}}
-	return s
+// related is the answer with the one resource that a reference leads to, or with none.
+func (b *builder) related(r *resource.ReferenceDescription) *Schema {
+	members := Schemas{"links": links()}
+	var any []*Schema
+	if target := b.about(r.Type); target != nil {
+		any = []*Schema{b.resource(target)}
+		if all := b.included(target); all != nil {
+			members["included"] = all
+		}
+	} else {
+		for _, d := range b.targets(r) {
+			any = append(any, b.resource(d))
+		}
+	}
+	members["data"] = &Schema{AnyOf: append(any, &Schema{Type: Types{"null"}})}
+	return b.schema(pascal(r.Type)+".Related", closed(members, "data", "links"))
 }
 
-// count is the total, or why there is none.
-func count() *Schema {
-	s := closed(Schemas{"count": integer(0), "count_omitted": text("Why the total is left out.")})
-	s.MinProperties = 1
+// included is the member with the resources that those of a type lead to, nil if they lead nowhere.
+func (b *builder) included(d *resource.Description) *Schema {
+	var any []*Schema
+	for _, to := range b.reached(d) {
+		any = append(any, b.resource(to))
+	}
+	if any == nil {
+		return nil
+	}
+	return b.schema(pascal(d.Name)+".Included", array(&Schema{AnyOf: any}))
+}
+
+// targets are the types of what a reference names.
+func (b *builder) targets(r *resource.ReferenceDescription) []*resource.Description {
+	if r.Type == "" {
+		return slices.DeleteFunc(slices.Clone(b.types), func(d *resource.Description) bool { return !d.Serves(resource.Get) })
+	}
+	if target := b.about(r.Type); target != nil {
+		return []*resource.Description{target}
+	}
+	return nil
+}
+
+// reached are the types to which paths of relationships lead from one, in their order.
+func (b *builder) reached(from *resource.Description) []*resource.Description {
+	reached := map[*resource.Description]bool{}
+	var follow func(d *resource.Description)
+	follow = func(d *resource.Description) {
+		for i := range d.References {
+			for _, to := range b.targets(&d.References[i]) {
+				if !reached[to] {
+					reached[to] = true
+					if d.References[i].Type != "" { // paths end at what may be of any type
+						follow(to)
+					}
+				}
+			}
+		}
+	}
+	follow(from)
+	return slices.DeleteFunc(slices.Clone(b.types), func(d *resource.Description) bool { return !reached[d] })
+}
+
+// list is the answer with a page of items: without meta for count=false, without data for count=only. What belongs
+// to the cursor pagination profile is there where that applies.
+func (b *builder) list(items, included *Schema) *Schema {
+	total := closed(Schemas{"total": integer(0)}, "total")
+	total.Description = "The count by the name that the profile has for it."
+	meta := closed(Schemas{"count": integer(0), "count_omitted": text("Why the total is left out."), "page": total})
+	meta.MinProperties = 1
+	page := &Schema{Type: Types{"string", "null"}, Description: "Left out, or null by the profile, where no such page is."}
+	members := Schemas{
+		"meta": b.schema("List.Meta", meta), "data": array(items),
+		"links": b.schema("List.Links", closed(Schemas{
+			"self":  {AnyOf: []*Schema{text(""), closed(Schemas{"href": text(""), "type": constant(document.ProfileType)}, "href", "type")}},
+			"first": text(""), "last": text(""), "next": page, "prev": page,
+		}, "self")),
+	}
+	if included != nil {
+		members["included"] = included
+	}
+	s := closed(members, "links")
+	s.AnyOf = []*Schema{{Required: []string{"data"}}, {Required: []string{"meta"}}}
 	return s
 }
 
 // listDocument is the answer with a page of resources, each with its cursor.
 func (b *builder) listDocument(d *resource.Description) *Schema {
-	one := b.schema(pascal(d.Name), b.resourceObject(d, shown))
-	item := &Schema{AllOf: []*Schema{one, {Required: []string{"meta"}}}}
-	return b.schema(pascal(d.Name)+".List", list(item))
+	item := &Schema{AllOf: []*Schema{b.resource(d), {Required: []string{"meta"}}}}
+	return b.schema(pascal(d.Name)+".List", b.list(item, b.included(d)))
 }
 
 // body is what a creation or a change takes. Members beside those named are ignored, save among the attributes

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,12 +77,13 @@ func noNull(path string, v any) error {
 	return errors.Join(found...)
 }
 
-// Check calls every operation of a document that [Load] has read: as it should be called, in each media type and
-// with each query parameter, and in the ways that must fail. Every answer must be one that the document lists for
-// the operation, with its media type, headers and schema. Check returns all that it finds, and nil if it finds
-// nothing.
+// Check calls every operation of a document that [Load] has read: as it should be called, in each media type, with
+// each value of each parameter and by each link of a page, and in the ways that must fail. Every answer must be one
+// that the document lists for the operation, with its media type, headers and schema; it must show every attribute and
+// relationship that is listed, unless it was asked not to. Check returns all that it finds, and nil if it finds nothing.
 func Check(doc *openapi3.T, server Server) error {
-	c := &checker{doc: doc, server: server}
+	openapi3filter.RegisterBodyDecoder(lines, openapi3filter.PlainBodyDecoder)
+	c := &checker{doc: doc, server: server, places: map[*openapi3.Operation]place{}, tried: map[*openapi3.Parameter]bool{}}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		operations := doc.Paths.Value(path).Operations()
 		for _, method := range slices.Sorted(maps.Keys(operations)) {
@@ -99,7 +101,12 @@ type checker struct {
 	server   Server
 	calls    int
 	findings []error
+	places   map[*openapi3.Operation]place // of those that only read
+	tried    map[*openapi3.Parameter]bool
 }
+
+// place is a path with the id of the resource that it names.
+type place struct{ path, id string }
 
 type operation struct {
 	*openapi3.Operation
@@ -109,11 +116,13 @@ type operation struct {
 // typ is the type that the operation is about.
 func (op *operation) typ() string { return op.Tags[0] }
 
-// success is the first status below 400 that the document lists.
+// success is the first status of success that the document lists, but for an import.
 func (op *operation) success() (int, *openapi3.Response) {
 	for _, status := range slices.Sorted(maps.Keys(op.Responses.Map())) {
-		if code, err := strconv.Atoi(status); err == nil && code < 400 {
-			return code, op.Responses.Value(status).Value
+		response := op.Responses.Value(status).Value
+		imports := len(response.Content) == 1 && response.Content[lines] != nil
+		if code, err := strconv.Atoi(status); err == nil && code < 300 && !imports {
+			return code, response
 		}
 	}
 	return 0, nil
@@ -144,7 +153,11 @@ func (op *operation) vendor() string {
 	return vendor
 }
 
-const vendor = "application/vnd.api+json"
+// JSON:API's media type, and that of exports and imports.
+const (
+	vendor = "application/vnd.api+json"
+	lines  = "application/x-ndjson"
+)
 
 // call is one request in the making.
 type call struct {
@@ -178,13 +191,28 @@ func (c *checker) check(op *operation) {
 	}
 	for _, p := range op.Parameters {
 		name := p.Value.Name
-		for _, value := range values(p.Value) {
+		for _, value := range c.untried(p.Value) {
 			want(status, "with "+name+"="+value, func(right *call) { right.query.Set(name, value) })
 		}
-		if p.Value.In == openapi3.ParameterInHeader {
-			want(status, "with "+name, func(right *call) { right.header.Set(name, fmt.Sprint("call-", c.calls)) })
-			want(http.StatusBadRequest, "with an empty "+name, func(right *call) { right.header.Set(name, "") })
+		give := func(value string) func(right *call) {
+			return func(right *call) { right.header.Set(name, value) }
 		}
+		switch {
+		case p.Value.In != openapi3.ParameterInHeader:
+		case name == "If-None-Match":
+			want(status, "with another tag", give(`"another"`))
+			c.checkUnchanged(op)
+		case name == "If-Match":
+			want(status, "of any version", give("*"))
+			want(http.StatusPreconditionFailed, "of another version", give(`"another"`))
+			c.checkVersion(op)
+		default:
+			want(status, "with "+name, func(right *call) { right.header.Set(name, fmt.Sprint("call-", c.calls)) })
+			want(http.StatusBadRequest, "with an empty "+name, give(""))
+		}
+	}
+	if op.method == http.MethodGet && op.lists() {
+		c.checkLinks(op)
 	}
 	want(http.StatusUnauthorized, "with a wrong token", func(right *call) { right.credentials = "Bearer wrong" })
 	want(http.StatusBadRequest, "with an unknown parameter", func(right *call) { right.query.Set("none", "1") })
@@ -200,6 +228,15 @@ func (c *checker) check(op *operation) {
 	}
 	if op.RequestBody == nil {
 		return
+	}
+	if op.RequestBody.Value.Content[lines] != nil {
+		want(http.StatusOK, "with an import", func(right *call) {
+			line, err := json.Marshal(right.body.(map[string]any)["data"])
+			if err != nil {
+				c.find(op, "%w", err)
+			}
+			right.accept, right.contentType, right.body = lines, lines, string(line)+"\n"
+		})
 	}
 	want(http.StatusBadRequest, "with half a body", func(right *call) { right.body = "{" })
 	want(http.StatusUnsupportedMediaType, "with plain text", func(right *call) { right.contentType = "text/plain" })
@@ -238,14 +275,98 @@ func (c *checker) want(op *operation, status int, how string, change func(right 
 	}
 }
 
+// checkUnchanged reads twice, the second time with the tag of the first answer.
+func (c *checker) checkUnchanged(op *operation) {
+	c.want(op, http.StatusOK, "for its tag", func(right *call) {
+		first, err := c.do(op, right, http.StatusOK)
+		if err != nil || first.tag == "" {
+			return // want reads it once more, and reports the error; what is null has no tag
+		}
+		again := *right
+		again.header = http.Header{"If-None-Match": {first.tag}}
+		if second, err := c.do(op, &again, http.StatusNotModified); err != nil {
+			c.find(op, "with the tag %s: %w", first.tag, err)
+		} else if second.tag != first.tag {
+			c.find(op, "the tag %s has become %q", first.tag, second.tag)
+		}
+	})
+}
+
+// checkVersion writes the version that the resource at the path has, if that can be read there.
+func (c *checker) checkVersion(op *operation) {
+	get := c.doc.Paths.Value(op.path).Get
+	if get == nil || get.Responses.Status(http.StatusNotModified) == nil {
+		return
+	}
+	status, _ := op.success()
+	c.want(op, status, "of the version that is there", func(right *call) {
+		there, err := c.do(&operation{get, http.MethodGet, op.path}, &call{path: right.path, accept: vendor}, http.StatusOK)
+		if err != nil {
+			c.find(op, "the version that is there: %w", err)
+			return
+		}
+		right.header.Set("If-Match", there.tag)
+	})
+}
+
+// checkLinks follows the links of short pages in each order.
+func (c *checker) checkLinks(op *operation) {
+	orders := []string{""}
+	if sort := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, "sort"); sort != nil {
+		orders = values(sort)
+	}
+	for _, order := range orders {
+		for _, size := range []string{"page[first]", "page[size]"} {
+			right, err := c.right(op)
+			if err != nil {
+				c.find(op, "%w", err)
+				return
+			}
+			right.query.Set(size, "1")
+			if order != "" {
+				right.query.Set("sort", order)
+			}
+			if err := c.follow(op, right); err != nil {
+				c.find(op, "with %s: %w", right.query.Encode(), err)
+			}
+		}
+	}
+}
+
+// follow follows the links of a page.
+func (c *checker) follow(op *operation, to *call) error {
+	page, err := c.do(op, to, http.StatusOK)
+	if err != nil {
+		return err
+	}
+	var document struct{ Links map[string]any }
+	if err := json.Unmarshal(page.text, &document); err != nil {
+		return err
+	}
+	for name, link := range document.Links {
+		text, ok := link.(string)
+		if !ok {
+			continue // null, or the page itself
+		}
+		there, err := url.Parse(text)
+		if err == nil {
+			_, err = c.do(op, &call{path: there.Path, query: there.Query(), accept: vendor}, http.StatusOK)
+		}
+		if err != nil {
+			return fmt.Errorf("the link %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // right is a request that should succeed: about a new resource if one can be made, with a body that agrees with
 // its schema.
 func (c *checker) right(op *operation) (*call, error) {
-	path, id, err := c.path(op)
+	at, err := c.place(op)
 	if err != nil {
 		return nil, err
 	}
-	right := &call{path: path, query: url.Values{}, header: http.Header{}, accept: op.vendor(), contentType: op.vendor()}
+	right := &call{path: at.path, query: url.Values{}, header: http.Header{}, accept: op.vendor(), contentType: op.vendor()}
 	if op.method != http.MethodGet { // an action on all that meet the filters: together, few or none meet them
 		for _, p := range op.Parameters {
 			if v := values(p.Value); len(v) > 0 {
@@ -262,7 +383,7 @@ func (c *checker) right(op *operation) (*call, error) {
 		return nil, err
 	}
 	if slices.Contains(data(schema).Required, "id") && data(schema).Properties["attributes"] != nil {
-		body.(map[string]any)["data"].(map[string]any)["id"] = id
+		body.(map[string]any)["data"].(map[string]any)["id"] = at.id
 	}
 	if give := c.server.Members[op.OperationID]; give != nil {
 		maps.Copy(inner(body), give(c.calls))
@@ -276,37 +397,79 @@ func (c *checker) right(op *operation) (*call, error) {
 	return right, nil
 }
 
-// path is the operation's path about a resource that is there, and the id of that. What a list shows is not empty,
-// if that can be helped, since an empty list would prove nothing.
-func (c *checker) path(op *operation) (path, id string, err error) {
+// place is the operation's path about a resource that is there. What only reads is always called at the same one.
+func (c *checker) place(op *operation) (at place, err error) {
+	if at, known := c.places[op.Operation]; known {
+		return at, nil
+	}
+	if op.method != http.MethodGet {
+		return c.newPlace(op)
+	}
+	if at, err = c.newPlace(op); err == nil {
+		c.places[op.Operation] = at
+	}
+	return at, err
+}
+
+// newPlace is the operation's path about a resource that is there. What a list shows is more than one page of one, if
+// that can be helped, since an empty list would prove nothing.
+func (c *checker) newPlace(op *operation) (place, error) {
 	whole := !strings.Contains(op.path, "{")
 	if op.method == http.MethodGet && op.lists() {
-		if add := c.doc.Paths.Value(op.path).Post; add != nil && !whole {
-			linking := &operation{add, http.MethodPost, op.path}
-			link, err := c.right(linking)
-			if err != nil {
-				return "", "", err
-			}
-			_, err = c.do(linking, link, http.StatusNoContent)
-			return link.path, "", err
+		if linking := c.linking(op); linking != nil {
+			return c.link(op, linking)
 		}
-		if _, err := c.resource(op.typ()); err != nil {
-			return "", "", err
+		for range 2 {
+			if _, err := c.resource(op.typ()); err != nil {
+				return place{}, err
+			}
 		}
 	}
 	if whole {
-		return op.path, "", nil
+		return place{path: op.path}, nil
 	}
 	about, err := c.resource(op.typ())
 	if err != nil {
-		return "", "", err
+		return place{}, err
 	}
-	return fill(op.path, func(name string) string {
+	return place{fill(op.path, func(name string) string {
 		if name == "id" {
 			return about.ID
 		}
 		return fmt.Sprint(about.Attributes[name])
-	}), about.ID, nil
+	}), about.ID}, nil
+}
+
+// linking is the operation that adds to the relationship which a list is of, nil if there is none.
+func (c *checker) linking(list *operation) *operation {
+	at := list.path
+	if !strings.Contains(at, "/relationships/") {
+		at = path.Dir(at) + "/relationships/" + path.Base(at)
+	}
+	if item := c.doc.Paths.Value(at); item != nil && item.Post != nil {
+		return &operation{item.Post, http.MethodPost, at}
+	}
+	return nil
+}
+
+// link adds to a relationship twice, and returns the place of a list of what it names.
+func (c *checker) link(list, linking *operation) (at place, err error) {
+	right, err := c.right(linking)
+	for range 2 {
+		if err == nil {
+			_, err = c.do(linking, right, http.StatusNoContent)
+		}
+		if more, sampleErr := c.sample(linking.bodySchema()); err == nil {
+			right.body, err = more, sampleErr
+		}
+	}
+	if err != nil {
+		return place{}, err
+	}
+	if list.path == linking.path {
+		return place{path: right.path}, nil
+	}
+	return place{path: strings.Replace(right.path, "/relationships/", "/", 1)}, nil
 }
 
 // roundTrip is v as JSON has it.
@@ -320,8 +483,14 @@ func roundTrip(v any) (any, error) {
 	return decoded, err
 }
 
-// do sends a request, checks the answer against the document, and returns its body.
-func (c *checker) do(op *operation, with *call, status int) ([]byte, error) {
+// answer is what came back.
+type answer struct {
+	text []byte
+	tag  string // the header ETag
+}
+
+// do sends a request and checks the answer against the document.
+func (c *checker) do(op *operation, with *call, status int) (*answer, error) {
 	c.calls++
 	var body io.Reader
 	switch content := with.body.(type) {
@@ -355,11 +524,14 @@ func (c *checker) do(op *operation, with *call, status int) ([]byte, error) {
 	if response.StatusCode != status {
 		return nil, fmt.Errorf("the status is %d, not %d: %.500s", response.StatusCode, status, text)
 	}
-	if content := response.Header.Get("Content-Type"); status < 400 && len(text) > 0 && content != with.accept {
+	if content := response.Header.Get("Content-Type"); status < 400 && len(text) > 0 && base(content) != base(with.accept) {
 		return nil, fmt.Errorf("the media type is %q, not %q", content, with.accept)
 	}
 	listed := op.Responses.Status(status)
-	if listed != nil && len(listed.Value.Content) == 0 && len(text) > 0 {
+	if listed == nil {
+		return nil, fmt.Errorf("the status %d is not listed", status)
+	}
+	if len(listed.Value.Content) == 0 && len(text) > 0 {
 		return nil, fmt.Errorf("no body is listed, but there is one: %.500s", text)
 	}
 	input := &openapi3filter.ResponseValidationInput{
@@ -373,7 +545,42 @@ func (c *checker) do(op *operation, with *call, status int) ([]byte, error) {
 	if err := openapi3filter.ValidateResponse(context.Background(), input.SetBodyBytes(text)); err != nil {
 		return nil, fmt.Errorf("the answer %.2000s: %w", text, err)
 	}
-	return text, nil
+	if status < 300 && base(response.Header.Get("Content-Type")) == vendor && !strings.Contains(with.query.Encode(), "fields") {
+		if err := complete(listed.Value.Content.Get(vendor), text); err != nil {
+			return nil, fmt.Errorf("the answer %.2000s: %w", text, err)
+		}
+	}
+	return &answer{text, response.Header.Get("ETag")}, nil
+}
+
+// base is a media type without its parameters.
+func base(mediaType string) string {
+	name, _, _ := strings.Cut(mediaType, ";")
+	return name
+}
+
+// complete reports what a document of one resource does not show of it.
+func complete(media *openapi3.MediaType, text []byte) error {
+	if media == nil {
+		return nil
+	}
+	var document struct{ Data map[string]any }
+	if json.Unmarshal(text, &document) != nil || document.Data == nil {
+		return nil // a list, or null
+	}
+	schema := data(media.Schema.Value)
+	for _, member := range []string{"attributes", "relationships"} {
+		if schema.Properties[member] == nil {
+			continue
+		}
+		shown, _ := document.Data[member].(map[string]any)
+		for name := range schema.Properties[member].Value.Properties {
+			if _, there := shown[name]; !there {
+				return fmt.Errorf("%s has no %s", member, name)
+			}
+		}
+	}
+	return nil
 }
 
 // resource is a resource as an answer shows it.
@@ -389,12 +596,12 @@ func (c *checker) resource(typ string) (*resource, error) {
 		if err != nil {
 			return nil, err
 		}
-		text, err := c.do(create, right, http.StatusCreated)
+		answer, err := c.do(create, right, http.StatusCreated)
 		if err != nil {
 			return nil, fmt.Errorf("creating one %s: %w", typ, err)
 		}
 		var made struct{ Data resource }
-		return &made.Data, json.Unmarshal(text, &made)
+		return &made.Data, json.Unmarshal(answer.text, &made)
 	}
 	if create := c.server.Make[typ]; create != nil {
 		id, err := create()
@@ -404,12 +611,12 @@ func (c *checker) resource(typ string) (*resource, error) {
 	if list == nil {
 		return nil, fmt.Errorf("there is no way to find a resource of type %s", typ)
 	}
-	text, err := c.do(list, &call{path: list.path, accept: vendor}, http.StatusOK)
+	answer, err := c.do(list, &call{path: list.path, accept: vendor}, http.StatusOK)
 	if err != nil {
 		return nil, err
 	}
 	var found struct{ Data []resource }
-	if err := json.Unmarshal(text, &found); err != nil {
+	if err := json.Unmarshal(answer.text, &found); err != nil {
 		return nil, err
 	}
 	if len(found.Data) == 0 {
@@ -440,7 +647,8 @@ func fill(path string, value func(name string) string) string {
 	return strings.Join(parts, "/")
 }
 
-// values are what a query parameter is called with: each of its words, or one value of its kind.
+// values are what a query parameter is called with: each of its words, or one value of its kind; of a list with commas
+// all of them together, too.
 func values(p *openapi3.Parameter) []string {
 	if p.In != openapi3.ParameterInQuery {
 		return nil
@@ -449,13 +657,36 @@ func values(p *openapi3.Parameter) []string {
 	if schema.Items != nil {
 		schema = schema.Items.Value
 	}
+	words := schema.Enum
+	if commas(p) && words == nil {
+		words = schema.Examples
+	}
 	var all []string
-	for _, word := range schema.Enum {
+	for _, word := range words {
 		all = append(all, fmt.Sprint(word))
 	}
-	if all == nil {
-		all = []string{fmt.Sprint(simple(schema))}
+	switch most := p.Schema.Value.MaxItems; {
+	case all == nil:
+		return []string{fmt.Sprint(simple(schema))}
+	case commas(p) && most != nil && uint64(len(all)) > *most:
+		return append(all, strings.Join(all[:*most], ","))
+	case commas(p):
+		return append(all, strings.Join(all, ","))
 	}
+	return all
+}
+
+// commas reports whether a parameter is a list with commas.
+func commas(p *openapi3.Parameter) bool { return p.Explode != nil && !*p.Explode }
+
+// untried are the values of a parameter; of a list with commas that operations share, only the last one after the first
+// time.
+func (c *checker) untried(p *openapi3.Parameter) []string {
+	all := values(p)
+	if commas(p) && c.tried[p] {
+		return all[len(all)-1:]
+	}
+	c.tried[p] = true
 	return all
 }
 
