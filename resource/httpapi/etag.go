@@ -36,27 +36,34 @@ func tags(header []string) []string {
 	return versions
 }
 
-// unchanged reports whether If-None-Match names the tag; it compares weakly.
-func unchanged(header []string, etag string) bool {
-	for _, tag := range list(header) {
-		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
-			return true
+// unchanged is a tag by which If-None-Match names an answer, empty if it names it by none; it compares weakly. A client
+// that has the answer compressed is told of that tag (RFC 9110, section 15.4.5).
+func unchanged(header []string, etag string) string {
+	for _, member := range list(header) {
+		tag := strings.TrimPrefix(member, "W/")
+		switch {
+		case tag == resource.AnyTag:
+			return etag
+		case uncompressed(tag) == etag:
+			return tag
 		}
 	}
-	return false
+	return ""
 }
 
 // GzipSuffix is what a server that compresses answers puts at the end of their tags, since the bytes are others.
 const GzipSuffix = "-gzip"
 
-// list are the tags of a header (RFC 9110, section 5.6.1), those of compressed answers as if they were not. Our
-// tags hold no comma.
+// uncompressed is the tag of the answer that a tag is of, before it was compressed.
+func uncompressed(tag string) string { return strings.Replace(tag, GzipSuffix+`"`, `"`, 1) }
+
+// list are the tags of a header (RFC 9110, section 5.6.1). Our tags hold no comma.
 func list(header []string) []string {
 	var members []string
 	for _, line := range header {
 		for _, member := range strings.Split(line, ",") {
 			if member = strings.TrimSpace(member); member != "" {
-				members = append(members, strings.Replace(member, GzipSuffix+`"`, `"`, 1))
+				members = append(members, member)
 			}
 		}
 	}

@@ -168,8 +168,10 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 	if err != nil {
 		return principal, a, err
 	}
-	if (verb == resource.Get || verb == resource.Related) && rendered.etag != "" && unchanged(r.Header.Values("If-None-Match"), rendered.etag) {
-		rendered.status, rendered.body = http.StatusNotModified, rendered.body[:0]
+	if (verb == resource.Get || verb == resource.Related) && rendered.etag != "" {
+		if tag := unchanged(r.Header.Values("If-None-Match"), rendered.etag); tag != "" {
+			rendered.status, rendered.etag, rendered.body = http.StatusNotModified, tag, rendered.body[:0]
+		}
 	}
 	return principal, rendered, nil
 }
