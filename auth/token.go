@@ -9,13 +9,18 @@ import (
 
 // The prefixes of tokens. They tell what a token is to whoever finds one, and to a scanner for leaked secrets.
 const (
-	PersonalToken = "rvp" // of the token entity
-	AccessToken   = "rva" // of the authorization server
+	PersonalToken     = "rvp" // of the token entity
+	AccessToken       = "rva" // of the authorization server
+	RefreshToken      = "rvr" // of the same, exchanged for the next access token
+	AuthorizationCode = "rvc" // of the same, exchanged for the first tokens
+	DeviceCode        = "rvd" // of the same, with which a device asks for its tokens
+	BrowserToken      = "rvb" // of the same, in the cookie of a browser
 )
 
 const (
 	base62         = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	randomLength   = 30 // 178 bits
+	familyLength   = 15 // of these
 	checksumLength = 6  // 62^6 is more than 2^32
 )
 
@@ -23,14 +28,33 @@ const (
 // are the CRC-32 of what precedes them, all joined by underscores. It is what the Matrix Authentication Service
 // makes: the checksum tells a mistyped token from an unknown one without asking the database.
 func NewToken(prefix string) string {
-	token := make([]byte, 0, len(prefix)+randomLength+checksumLength+2)
-	token = append(append(token, prefix...), '_')
-	random := make([]byte, 2*randomLength)
-	for len(token) < len(prefix)+1+randomLength {
+	return newToken(prefix+"_", randomLength)
+}
+
+// NextToken makes the token that takes the place of another one. The two are of one family: they begin alike, with
+// half of the random characters (89 bits), and end differently.
+func NextToken(token string) string {
+	return newToken(family(token), randomLength-familyLength)
+}
+
+// HashFamily is the form in which the family of a token is stored: the SHA-256 of what its tokens begin with.
+func HashFamily(token string) []byte { return HashToken(family(token)) }
+
+// family is what a token and those that take its place begin with. The token has been checked.
+func family(token string) string {
+	body, _, _ := cutLast(token)
+	return body[:len(body)-(randomLength-familyLength)]
+}
+
+// newToken adds n random characters and the checksum.
+func newToken(begin string, n int) string {
+	token, length := append(make([]byte, 0, len(begin)+n+checksumLength+1), begin...), len(begin)+n
+	random := make([]byte, 2*n)
+	for len(token) < length {
 		rand.Read(random) // it never fails (Go 1.24)
 		for _, b := range random {
 			// The bytes above the last multiple of 62 would make the first characters likelier.
-			if b < 4*62 && len(token) < len(prefix)+1+randomLength {
+			if b < 4*62 && len(token) < length {
 				token = append(token, base62[b%62])
 			}
 		}

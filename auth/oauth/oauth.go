@@ -1,10 +1,13 @@
 // Package oauth is the authorization server: it gives clients access tokens (OAuth 2.0, RFC 6749) and says what
 // a token stands for.
 //
-// It serves the client credentials grant, revocation (RFC 7009), introspection (RFC 7662), its keys and its
-// metadata (RFC 8414, OpenID Connect Discovery 1.0). Tokens are opaque and kept as hashes. The protocol is that of
-// zitadel/oidc, through its [op.Server]: a grant is one method of it, those that are not here answer
-// unsupported_grant_type.
+// Clients get tokens of their own (client credentials), or in the name of users who have signed in on its pages:
+// by authorization code with PKCE (RFC 7636), or for a device (RFC 8628). It serves refreshing, revocation (RFC 7009),
+// introspection (RFC 7662), registration (RFC 7591), its keys and its metadata (RFC 8414), and is an OpenID provider.
+// It follows the security best current practice, RFC 9700.
+//
+// Tokens are opaque and kept as hashes. The endpoints where clients authenticate are those of zitadel/oidc, through its
+// [op.Server]: a grant is one method of it, those that are not here answer unsupported_grant_type.
 package oauth
 
 import (
@@ -21,8 +24,10 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
+	"reeve/auth"
 	"reeve/resource"
 	"reeve/resource/client"
+	"reeve/resource/user"
 )
 
 // Config is what the authorization server works with.
@@ -30,39 +35,59 @@ type Config struct {
 	Issuer   string // the URL of the server as clients see it, without the paths below; see [Exposed]
 	Database resource.Transactor
 	Clients  resource.Store[client.Client]
-	Tokens   resource.Store[AccessToken]
-	Keys     resource.Store[Key]
+	Users    resource.Store[user.User]
 
-	// NewSession opens the session that a new token belongs to, in the transaction that writes the token. The
-	// user is zero if the token is the client's own. If nil, tokens have no session.
-	NewSession func(ctx context.Context, client, user ulid.ULID) (session ulid.ULID, err error)
+	Codes     resource.Store[Code]
+	Tokens    resource.Store[AccessToken]
+	Refreshes resource.Store[RefreshToken]
+	Browsers  resource.Store[Browser]
+	Devices   resource.Store[Device]
+	Keys      resource.Store[Key]
+
+	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's.
+	SignIn func(ctx context.Context, username, password string) (*auth.Principal, error)
+	// Subject is a user, with what some scopes and the user's own rights have in common. It returns auth.ErrInvalid if
+	// the user is gone or may not sign in.
+	Subject func(ctx context.Context, user ulid.ULID, scopes []string) (*auth.Principal, error)
+
+	// NewSession opens a session, in the transaction that writes its first token: of a client, of a user through a
+	// client, or, if the client is zero, of a user with a browser.
+	NewSession func(ctx context.Context, actor *auth.Principal, client, user ulid.ULID) (session ulid.ULID, err error)
 	// SessionActive reports whether a session has not ended; the tokens of one that has are refused.
 	SessionActive func(ctx context.Context, session ulid.ULID) (bool, error)
 	// EndSession ends the session of a token that is revoked or expired, in the transaction that revokes or
 	// removes the token. It leaves a session that has ended or is gone.
 	EndSession func(ctx context.Context, session ulid.ULID) error
 
-	Lifetime time.Duration    // of an access token; five minutes if zero
-	Clock    func() time.Time // time.Now if nil
+	Lifetime        time.Duration    // of an access token; five minutes if zero
+	RefreshLifetime time.Duration    // of a refresh token that is not used; thirty days if zero
+	Clock           func() time.Time // time.Now if nil
 }
 
-// The paths that a [Server] serves, below the issuer. MAS has them in two lists too, so that a listener may
-// serve one without the other.
+// The paths that a [Server] serves, below the issuer. Programs of any origin may ask at the first two lists, without
+// credentials of the browser (CORS); not so at the pages, which people look at (RFC 9700, 2.6).
 var (
 	DiscoveryPaths = []string{oidc.DiscoveryEndpoint, metadataPath}
-	Paths          = []string{tokenPath, revocationPath, introspectionPath, keysPath}
+	Paths          = []string{tokenPath, deviceAuthorizationPath, revocationPath, introspectionPath, registrationPath, userinfoPath, keysPath}
+	PagePaths      = []string{authorizePath, devicePath}
 )
 
 const (
-	tokenPath         = "/oauth2/token"
-	revocationPath    = "/oauth2/revoke"
-	introspectionPath = "/oauth2/introspect"
-	keysPath          = "/oauth2/keys.json"
-	metadataPath      = "/.well-known/oauth-authorization-server"
+	authorizePath = "/authorize"
+	devicePath    = "/device"
+
+	tokenPath               = "/oauth2/token"
+	deviceAuthorizationPath = "/oauth2/device"
+	registrationPath        = "/oauth2/registration"
+	userinfoPath            = "/oauth2/userinfo"
+	revocationPath          = "/oauth2/revoke"
+	introspectionPath       = "/oauth2/introspect"
+	keysPath                = "/oauth2/keys.json"
+	metadataPath            = "/.well-known/oauth-authorization-server"
 )
 
 // grants are the grant types that are served.
-var grants = []oidc.GrantType{oidc.GrantTypeClientCredentials}
+var grants = []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken, oidc.GrantTypeClientCredentials, oidc.GrantTypeDeviceCode}
 
 // Server is the authorization server: an http.Handler for [Paths] and [DiscoveryPaths], and the judge of the
 // tokens that it gave out.
@@ -80,14 +105,18 @@ func New(config Config) (*Server, error) {
 	if config.Lifetime == 0 {
 		config.Lifetime = 5 * time.Minute
 	}
+	if config.RefreshLifetime == 0 {
+		config.RefreshLifetime = 30 * 24 * time.Hour
+	}
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
 	s := &Server{config: config, endpoints: op.Endpoints{
-		Token:         op.NewEndpoint(tokenPath),
-		Revocation:    op.NewEndpoint(revocationPath),
-		Introspection: op.NewEndpoint(introspectionPath),
-		JwksURI:       op.NewEndpoint(keysPath),
+		Token:               op.NewEndpoint(tokenPath),
+		DeviceAuthorization: op.NewEndpoint(deviceAuthorizationPath),
+		Revocation:          op.NewEndpoint(revocationPath),
+		Introspection:       op.NewEndpoint(introspectionPath),
+		JwksURI:             op.NewEndpoint(keysPath),
 	}}
 	// Without options of its own the library lets any origin send credentials; the front decides about origins.
 	s.protocol = op.RegisterServer(&protocol{server: s}, s.endpoints, op.WithServerCORSOptions(nil))
@@ -102,11 +131,17 @@ func Exposed(issuer string) bool {
 }
 
 // ServeHTTP answers a request for one of the paths. Every failure is a JSON object with the member error (RFC
-// 6749, 5.2).
+// 6749, 5.2), on pages another page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case tokenPath, revocationPath, introspectionPath:
+	case authorizePath, devicePath:
+		s.servePage(w, r)
+	case tokenPath, deviceAuthorizationPath, revocationPath, introspectionPath:
 		s.serveClient(w, r)
+	case registrationPath:
+		s.serveRegistration(w, r)
+	case userinfoPath:
+		s.serveUserinfo(w, r)
 	case keysPath, oidc.DiscoveryEndpoint, metadataPath:
 		s.servePublic(w, r)
 	default:
@@ -130,8 +165,7 @@ func (s *Server) servePublic(w http.ResponseWriter, r *http.Request) {
 // serveClient serves the endpoints where a client authenticates itself. The library's own way there accepts
 // more than the standards do, so this comes first: it reads the form and finds the client.
 func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store") // RFC 6749, 5.1, asks for both
-	w.Header().Set("Pragma", "no-cache")
+	noStore(w)
 	if r.Method != http.MethodPost {
 		refuseMethod(w, r, "POST")
 		return
@@ -152,6 +186,12 @@ func (s *Server) serveClient(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	s.protocol.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), clientKey{}, c)))
+}
+
+// noStore keeps caches from keeping the answer (RFC 6749, 5.1, asks for both).
+func noStore(w http.ResponseWriter) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Pragma", "no-cache")
 }
 
 // maxForm is how many bytes the form of a request may have.
@@ -188,13 +228,21 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errClient) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="reeve", charset="UTF-8"`)
 	}
+	if broken := new(requestError); errors.As(err, &broken) {
+		err = op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("%s", broken.description), broken.status)
+	}
 	op.WriteError(w, r, err, nil)
 }
 
-// invalid is a request that breaks the protocol.
-func invalid(status int, description string) error {
-	return op.NewStatusError(&oidc.Error{ErrorType: oidc.InvalidRequest, Description: description}, status)
+// requestError is a request that breaks the protocol.
+type requestError struct {
+	status      int
+	description string
 }
+
+func (e *requestError) Error() string { return e.description }
+
+func invalid(status int, description string) error { return &requestError{status, description} }
 
 // internal turns an error of a store into one for a client: its text goes to the log alone.
 func internal(err error) error {

@@ -90,16 +90,20 @@ func newWorldOn(t *testing.T, dialect storage.Dialect, uri string, change ...fun
 	if w.config.Database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		t.Fatal(err)
 	}
-	table(t, db, user.Schema)
-	w.sessions = table(t, db, session.Schema)
+	w.config.Users = table(t, db, user.Schema)
 	w.config.Clients = table(t, db, client.Schema)
+	w.sessions = table(t, db, session.Schema)
+	w.config.Codes = table(t, db, oauth.CodeSchema)
+	w.config.Refreshes = table(t, db, oauth.RefreshSchema)
+	w.config.Browsers = table(t, db, oauth.BrowserSchema)
+	w.config.Devices = table(t, db, oauth.DeviceSchema)
 	w.config.Tokens = table(t, db, oauth.TokenSchema)
 	w.config.Keys = table(t, db, oauth.KeySchema)
 	if err := db.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.config.Clock = func() time.Time { return w.now }
-	w.config.NewSession = func(ctx context.Context, client, user ulid.ULID) (ulid.ULID, error) {
+	w.config.NewSession = func(ctx context.Context, _ *auth.Principal, client, user ulid.ULID) (ulid.ULID, error) {
 		s := &session.Session{ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: w.now}
 		return s.ID, w.sessions.Create(ctx, s)
 	}
@@ -225,7 +229,10 @@ func (w *world) send(t *testing.T, r *http.Request) answer {
 }
 
 func TestSchemas(t *testing.T) {
-	if err := errors.Join(oauth.TokenSchema.Verify(), oauth.KeySchema.Verify()); err != nil {
+	if err := errors.Join(
+		oauth.CodeSchema.Verify(), oauth.TokenSchema.Verify(), oauth.RefreshSchema.Verify(), oauth.BrowserSchema.Verify(),
+		oauth.DeviceSchema.Verify(), oauth.KeySchema.Verify(),
+	); err != nil {
 		t.Error(err)
 	}
 }
@@ -365,7 +372,7 @@ func TestRefuses(t *testing.T) {
 		checkError(t, c.path+" "+c.name, w.post(t, c.path, c.as, c.form), c.status, c.code)
 	}
 	for _, grant := range []string{
-		"authorization_code", "refresh_token", "password", "implicit", "urn:ietf:params:oauth:grant-type:device_code",
+		"password", "implicit",
 		"urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange", "\x00",
 	} {
 		got := w.post(t, "/oauth2/token", scripts, url.Values{"grant_type": {grant}, "code": {"x"}, "redirect_uri": {"x"}, "assertion": {"x"}}.Encode())
@@ -410,7 +417,7 @@ func TestPathsAndMethods(t *testing.T) {
 	}{
 		{"GET", "/oauth2/token", 405, "POST"}, {"OPTIONS", "/oauth2/revoke", 405, "POST"}, {"PUT", "/oauth2/introspect", 405, "POST"},
 		{"POST", "/oauth2/keys.json", 405, "GET, HEAD"}, {"DELETE", "/.well-known/openid-configuration", 405, "GET, HEAD"},
-		{"GET", "/authorize", 404, ""}, {"GET", "/oauth2/userinfo", 404, ""}, {"POST", "/oauth2/device", 404, ""}, {"GET", "/healthz", 404, ""},
+		{"GET", "/oauth2/device", 405, "POST"}, {"GET", "/oauth2/registration", 405, "POST"}, {"PUT", "/oauth2/userinfo", 405, "GET, POST"}, {"GET", "/healthz", 404, ""},
 		{"GET", "/ready", 404, ""}, {"POST", "/oauth2/token/", 404, ""}, {"GET", "/", 404, ""},
 	} {
 		r, err := http.NewRequestWithContext(t.Context(), c.method, w.URL+c.path, nil)
@@ -581,24 +588,6 @@ func TestPrune(t *testing.T) {
 	}
 }
 
-func TestWithoutSessions(t *testing.T) {
-	w := newWorld(t, func(c *oauth.Config) {
-		c.NewSession, c.SessionActive, c.EndSession, c.Lifetime = nil, nil, nil, time.Hour
-	})
-	token := w.token(t, scripts).AccessToken
-	w.now = w.now.Add(59 * time.Minute)
-	if principal, err := w.principal(t, token); err != nil || principal.Session != (ulid.ULID{}) {
-		t.Errorf("%+v, %v", principal, err)
-	}
-	if got := w.post(t, "/oauth2/revoke", scripts, "token="+token); got.StatusCode != http.StatusOK {
-		t.Errorf("%d %s", got.StatusCode, got.text)
-	}
-	w.now = w.now.Add(time.Hour)
-	if n, err := w.oauth.Prune(t.Context()); n != 1 || err != nil {
-		t.Errorf("Prune = %d, %v", n, err)
-	}
-}
-
 // TestKeys asks two servers on one database for their keys at once: they have one, and show its public half.
 func TestKeys(t *testing.T) { checkKeys(t, newWorld(t)) }
 
@@ -640,12 +629,19 @@ func TestDiscovery(t *testing.T) {
 		t.Errorf("the two documents are %q and %q", got.text, same.text)
 	}
 	want := `{
-		"issuer": "ISSUER", "token_endpoint": "ISSUER/oauth2/token", "introspection_endpoint": "ISSUER/oauth2/introspect",
-		"revocation_endpoint": "ISSUER/oauth2/revoke", "jwks_uri": "ISSUER/oauth2/keys.json",
-		"scopes_supported": ["urn:mas:admin"], "grant_types_supported": ["client_credentials"],
-		"token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+		"issuer": "ISSUER", "authorization_endpoint": "ISSUER/authorize", "device_authorization_endpoint": "ISSUER/oauth2/device",
+		"token_endpoint": "ISSUER/oauth2/token", "introspection_endpoint": "ISSUER/oauth2/introspect",
+		"revocation_endpoint": "ISSUER/oauth2/revoke", "registration_endpoint": "ISSUER/oauth2/registration",
+		"userinfo_endpoint": "ISSUER/oauth2/userinfo", "jwks_uri": "ISSUER/oauth2/keys.json",
+		"scopes_supported": ["urn:mas:admin", "openid", "profile", "email", "offline_access"],
+		"response_types_supported": ["code"], "response_modes_supported": ["query"],
+		"grant_types_supported": ["authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"],
+		"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
+		"token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
 		"revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
 		"introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+		"claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "preferred_username", "name", "email"],
+		"code_challenge_methods_supported": ["S256"], "authorization_response_iss_parameter_supported": true,
 		"request_uri_parameter_supported": false
 	}`
 	var compact bytes.Buffer
@@ -733,7 +729,9 @@ func TestDatabaseFails(t *testing.T) {
 // TestSessionFails has the session of a token fail: then there is no token either.
 func TestSessionFails(t *testing.T) {
 	w := newWorld(t, func(c *oauth.Config) {
-		c.NewSession = func(context.Context, ulid.ULID, ulid.ULID) (ulid.ULID, error) { return ulid.ULID{}, errors.New("no") }
+		c.NewSession = func(context.Context, *auth.Principal, ulid.ULID, ulid.ULID) (ulid.ULID, error) {
+			return ulid.ULID{}, errors.New("no")
+		}
 	})
 	if got := w.post(t, "/oauth2/token", scripts, "grant_type=client_credentials"); got.StatusCode != 500 || got.body["access_token"] != nil {
 		t.Errorf("%d %s", got.StatusCode, got.text)

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/oklog/ulid/v2"
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"reeve/auth"
+	"reeve/resource"
 	"reeve/resource/client"
 )
 
@@ -37,14 +38,12 @@ func (p *protocol) ClientCredentialsExchange(
 	if err != nil {
 		return nil, err
 	}
-	token, err := p.server.issue(ctx, c, ulid.ULID{}, scopes)
+	g := &grant{client: c, scopes: scopes}
+	response, err := p.server.begin(ctx, g, func(context.Context) error { return nil })
 	if err != nil {
 		return nil, internal(err)
 	}
-	return op.NewResponse(&oidc.AccessTokenResponse{
-		AccessToken: token, TokenType: oidc.BearerToken,
-		ExpiresIn: uint64(p.server.config.Lifetime.Seconds()), Scope: scopes,
-	}), nil
+	return op.NewResponse(response), nil
 }
 
 // grantedScopes are the scopes that a client gets for itself of those that it asks for: all, or the request
@@ -75,23 +74,73 @@ func (p *protocol) Revocation(ctx context.Context, r *op.ClientRequest[oidc.Revo
 // Introspect tells what a token stands for (RFC 7662) to any client that has a secret: whoever has the token
 // could use it as well. All that is not active is told in the same way.
 func (p *protocol) Introspect(ctx context.Context, r *op.Request[op.IntrospectionRequest]) (*op.Response, error) {
-	response := &oidc.IntrospectionResponse{}
-	prefix, ok := auth.CheckToken(r.Data.Token)
-	if !ok || prefix != auth.AccessToken {
-		return op.NewResponse(response), nil
+	text := r.Data.Token
+	var response *oidc.IntrospectionResponse
+	var err error
+	switch prefix, _ := auth.CheckToken(text); prefix {
+	case auth.AccessToken:
+		response, err = p.server.introspectAccess(ctx, auth.HashToken(text))
+	case auth.RefreshToken:
+		response, err = p.server.introspectRefresh(ctx, text)
+	default:
+		err = auth.ErrInvalid
 	}
-	token, c, err := p.server.active(ctx, auth.HashToken(r.Data.Token))
 	if errors.Is(err, auth.ErrInvalid) {
-		return op.NewResponse(response), nil
+		return op.NewResponse(&oidc.IntrospectionResponse{}), nil
 	}
 	if err != nil {
 		return nil, internal(err)
 	}
-	return op.NewResponse(&oidc.IntrospectionResponse{
-		Active: true, TokenType: oidc.BearerToken, Issuer: p.server.config.Issuer, Scope: token.Scopes,
-		ClientID: c.ClientID, Subject: c.ID.String(),
-		Expiration: oidc.FromTime(token.ExpiresAt), IssuedAt: oidc.FromTime(token.CreatedAt),
-	}), nil
+	response.Active, response.Issuer = true, p.server.config.Issuer
+	return op.NewResponse(response), nil
+}
+
+// introspectAccess is what an access token stands for. It returns auth.ErrInvalid if it stands for nothing.
+func (s *Server) introspectAccess(ctx context.Context, hash []byte) (*oidc.IntrospectionResponse, error) {
+	who, _, err := s.Principal(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	token, c, err := s.active(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	response := introspection(who, c, token.Scopes, token.CreatedAt, token.ExpiresAt)
+	response.TokenType = oidc.BearerToken
+	return response, nil
+}
+
+// introspectRefresh is what a refresh token stands for, if it is the newest of its family.
+func (s *Server) introspectRefresh(ctx context.Context, text string) (*oidc.IntrospectionResponse, error) {
+	token, err := s.findRefresh(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	if token == nil || token.Hash != hashed(text) || !s.config.Clock().Before(token.ExpiresAt) {
+		return nil, auth.ErrInvalid
+	}
+	who, err := s.subject(ctx, token.User, token.Client, token.Session, token.Scopes)
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.config.Clients.Get(ctx, token.Client)
+	if resource.Is(err, resource.NotFound) {
+		return nil, auth.ErrInvalid
+	}
+	if err != nil {
+		return nil, err
+	}
+	return introspection(who, c, token.Scopes, token.CreatedAt, token.ExpiresAt), nil
+}
+
+func introspection(who *auth.Principal, c *client.Client, scopes []string, issued, expires time.Time) *oidc.IntrospectionResponse {
+	response := &oidc.IntrospectionResponse{
+		Scope: scopes, ClientID: c.ClientID, Subject: who.ID.String(), IssuedAt: oidc.FromTime(issued), Expiration: oidc.FromTime(expires),
+	}
+	if who.ID != c.ID {
+		response.Username = who.Name
+	}
+	return response
 }
 
 // Keys are the public halves of the keys (RFC 7517).
@@ -113,20 +162,37 @@ func (p *protocol) Keys(ctx context.Context, _ *op.Request[struct{}]) (*op.Respo
 	return op.NewResponse(set), nil
 }
 
+// metadata is what clients read first: RFC 8414, OpenID Connect Discovery 1.0, and RFC 9207.
+type metadata struct {
+	oidc.DiscoveryConfiguration
+	AnswersWithIssuer bool `json:"authorization_response_iss_parameter_supported"`
+}
+
 // Discovery is the metadata of the server (RFC 8414). It names what works, nothing else.
 func (p *protocol) Discovery(context.Context, *op.Request[struct{}]) (*op.Response, error) {
-	endpoints, issuer := &p.server.endpoints, p.server.config.Issuer
+	endpoint := func(path string) string { return p.server.config.Issuer + path }
 	withSecret := []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
-	return op.NewResponse(&oidc.DiscoveryConfiguration{
-		Issuer:                                 issuer,
-		TokenEndpoint:                          endpoints.Token.Absolute(issuer),
-		RevocationEndpoint:                     endpoints.Revocation.Absolute(issuer),
-		IntrospectionEndpoint:                  endpoints.Introspection.Absolute(issuer),
-		JwksURI:                                endpoints.JwksURI.Absolute(issuer),
-		GrantTypesSupported:                    grants,
-		ScopesSupported:                        []string{auth.AdminScope},
-		TokenEndpointAuthMethodsSupported:      withSecret,
-		RevocationEndpointAuthMethodsSupported: append(withSecret, oidc.AuthMethodNone),
+	any := append(withSecret, oidc.AuthMethodNone)
+	return op.NewResponse(&metadata{oidc.DiscoveryConfiguration{
+		Issuer:                                    p.server.config.Issuer,
+		AuthorizationEndpoint:                     endpoint(authorizePath),
+		DeviceAuthorizationEndpoint:               endpoint(deviceAuthorizationPath),
+		TokenEndpoint:                             endpoint(tokenPath),
+		RevocationEndpoint:                        endpoint(revocationPath),
+		IntrospectionEndpoint:                     endpoint(introspectionPath),
+		RegistrationEndpoint:                      endpoint(registrationPath),
+		UserinfoEndpoint:                          endpoint(userinfoPath),
+		JwksURI:                                   endpoint(keysPath),
+		GrantTypesSupported:                       grants,
+		ResponseTypesSupported:                    []string{string(oidc.ResponseTypeCode)},
+		ResponseModesSupported:                    []string{string(oidc.ResponseModeQuery)},
+		CodeChallengeMethodsSupported:             []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
+		ScopesSupported:                           []string{auth.AdminScope, oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess},
+		ClaimsSupported:                           []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "preferred_username", "name", "email"},
+		SubjectTypesSupported:                     []string{"public"},
+		IDTokenSigningAlgValuesSupported:          []string{string(jose.RS256)},
+		TokenEndpointAuthMethodsSupported:         any,
+		RevocationEndpointAuthMethodsSupported:    any,
 		IntrospectionEndpointAuthMethodsSupported: withSecret,
-	}), nil
+	}, true}), nil
 }

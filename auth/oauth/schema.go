@@ -8,20 +8,62 @@ import (
 	"reeve/resource"
 )
 
+// Everything here that is a secret of somebody else is kept as its SHA-256, in hexadecimal. None of the schemas is
+// registered: nobody lists them.
+
+// Code is an authorization code: what a client gets from a user's consent, and exchanges for its first tokens.
+type Code struct {
+	ID          ulid.ULID
+	Hash        string
+	Client      ulid.ULID
+	User        ulid.ULID
+	Session     ulid.ULID // of the tokens that it was exchanged for; zero if it was not
+	Scopes      []string
+	RedirectURI string
+	Challenge   string // RFC 7636, by S256
+	Nonce       string // OpenID Connect; empty if none
+	SignedInAt  time.Time
+	CreatedAt   time.Time
+	ExpiresAt   time.Time
+}
+
+// CodeSchema is how authorization codes are kept.
+var CodeSchema = resource.Schema[Code]{
+	Name: "authorization-code", Plural: "authorization-codes",
+	Doc: "What a client exchanges for its first tokens.",
+	ID:  func(c *Code) *ulid.ULID { return &c.ID },
+	Attributes: []resource.Attribute[Code]{
+		resource.Attr("hash", func(c *Code) *string { return &c.Hash }).Unique().Hidden(),
+		resource.Attr("scopes", func(c *Code) *[]string { return &c.Scopes }),
+		resource.Attr("redirect_uri", func(c *Code) *string { return &c.RedirectURI }),
+		resource.Attr("challenge", func(c *Code) *string { return &c.Challenge }),
+		resource.Attr("nonce", func(c *Code) *string { return &c.Nonce }).Nullable(),
+		resource.Attr("signed_in_at", func(c *Code) *time.Time { return &c.SignedInAt }),
+		resource.Attr("created_at", func(c *Code) *time.Time { return &c.CreatedAt }).Created(),
+		resource.Attr("expires_at", func(c *Code) *time.Time { return &c.ExpiresAt }).Filter(resource.Less),
+	},
+	References: []resource.Reference[Code]{
+		resource.ToOne("client", "client", func(c *Code) *ulid.ULID { return &c.Client }).OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(c *Code) *ulid.ULID { return &c.User }).OnDelete(resource.Cascade),
+		resource.ToOne("session", "session", func(c *Code) *ulid.ULID { return &c.Session }).Nullable().
+			OnDelete(resource.Cascade),
+	},
+}
+
 // AccessToken is a token that the server gave out.
 type AccessToken struct {
 	ID        ulid.ULID
-	Hash      string // of the token: SHA-256, in hexadecimal
+	Hash      string
 	Client    ulid.ULID
 	User      ulid.ULID // zero if the token is the client's own
-	Session   ulid.ULID // zero if there are no sessions
+	Session   ulid.ULID
+	Refresh   ulid.ULID // the refresh token that it came with or from; zero if none
 	Scopes    []string
 	CreatedAt time.Time
 	ExpiresAt time.Time
-	RevokedAt time.Time // zero if it is not
 }
 
-// TokenSchema is how access tokens are kept. It is not registered: nobody lists them.
+// TokenSchema is how access tokens are kept.
 var TokenSchema = resource.Schema[AccessToken]{
 	Name: "access-token", Plural: "access-tokens",
 	Doc: "A token that the authorization server gave out.",
@@ -31,14 +73,111 @@ var TokenSchema = resource.Schema[AccessToken]{
 		resource.Attr("scopes", func(t *AccessToken) *[]string { return &t.Scopes }),
 		resource.Attr("created_at", func(t *AccessToken) *time.Time { return &t.CreatedAt }).Created(),
 		resource.Attr("expires_at", func(t *AccessToken) *time.Time { return &t.ExpiresAt }).Filter(resource.Less),
-		resource.Attr("revoked_at", func(t *AccessToken) *time.Time { return &t.RevokedAt }).Nullable(),
 	},
 	References: []resource.Reference[AccessToken]{
 		resource.ToOne("client", "client", func(t *AccessToken) *ulid.ULID { return &t.Client }).OnDelete(resource.Cascade),
 		resource.ToOne("user", "user", func(t *AccessToken) *ulid.ULID { return &t.User }).Nullable().
 			OnDelete(resource.Cascade),
-		resource.ToOne("session", "session", func(t *AccessToken) *ulid.ULID { return &t.Session }).Nullable().
+		resource.ToOne("session", "session", func(t *AccessToken) *ulid.ULID { return &t.Session }).OnDelete(resource.Cascade),
+		resource.ToOne("refresh", "refresh-token", func(t *AccessToken) *ulid.ULID { return &t.Refresh }).Nullable().
 			OnDelete(resource.Cascade),
+	},
+}
+
+// RefreshToken is a family of refresh tokens, of which the newest is good for the next access token. A former one says
+// that two have the same token, and ends the session. A session has one family at most.
+type RefreshToken struct {
+	ID        ulid.ULID
+	Family    string // see [auth.HashFamily]
+	Hash      string // of the newest
+	Client    ulid.ULID
+	User      ulid.ULID
+	Session   ulid.ULID
+	Scopes    []string
+	CreatedAt time.Time // of the family
+	ExpiresAt time.Time // of the newest
+}
+
+// RefreshSchema is how refresh tokens are kept.
+var RefreshSchema = resource.Schema[RefreshToken]{
+	Name: "refresh-token", Plural: "refresh-tokens",
+	Doc: "What a client exchanges for its next tokens.",
+	ID:  func(t *RefreshToken) *ulid.ULID { return &t.ID },
+	Attributes: []resource.Attribute[RefreshToken]{
+		resource.Attr("family", func(t *RefreshToken) *string { return &t.Family }).Unique().Hidden(),
+		resource.Attr("hash", func(t *RefreshToken) *string { return &t.Hash }).Hidden(),
+		resource.Attr("scopes", func(t *RefreshToken) *[]string { return &t.Scopes }),
+		resource.Attr("created_at", func(t *RefreshToken) *time.Time { return &t.CreatedAt }).Created(),
+		resource.Attr("expires_at", func(t *RefreshToken) *time.Time { return &t.ExpiresAt }).Filter(resource.Less),
+	},
+	References: []resource.Reference[RefreshToken]{
+		resource.ToOne("client", "client", func(t *RefreshToken) *ulid.ULID { return &t.Client }).OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(t *RefreshToken) *ulid.ULID { return &t.User }).OnDelete(resource.Cascade),
+		resource.ToOne("session", "session", func(t *RefreshToken) *ulid.ULID { return &t.Session }).OnDelete(resource.Cascade),
+	},
+}
+
+// Browser is a browser in which a user has signed in.
+type Browser struct {
+	ID        ulid.ULID
+	Hash      string // of its cookie
+	User      ulid.ULID
+	Session   ulid.ULID
+	CreatedAt time.Time // when the user signed in
+	ExpiresAt time.Time
+}
+
+// BrowserSchema is how browsers are kept.
+var BrowserSchema = resource.Schema[Browser]{
+	Name: "browser", Plural: "browsers",
+	Doc: "A browser in which a user has signed in.",
+	ID:  func(b *Browser) *ulid.ULID { return &b.ID },
+	Attributes: []resource.Attribute[Browser]{
+		resource.Attr("hash", func(b *Browser) *string { return &b.Hash }).Unique().Hidden(),
+		resource.Attr("created_at", func(b *Browser) *time.Time { return &b.CreatedAt }).Created(),
+		resource.Attr("expires_at", func(b *Browser) *time.Time { return &b.ExpiresAt }).Filter(resource.Less),
+	},
+	References: []resource.Reference[Browser]{
+		resource.ToOne("user", "user", func(b *Browser) *ulid.ULID { return &b.User }).OnDelete(resource.Cascade),
+		resource.ToOne("session", "session", func(b *Browser) *ulid.ULID { return &b.Session }).OnDelete(resource.Cascade),
+	},
+}
+
+// Device is a device that waits for a user to let it in (RFC 8628).
+type Device struct {
+	ID         ulid.ULID
+	Hash       string // of its device code
+	UserCode   string // hash of what the user types in
+	Client     ulid.ULID
+	User       ulid.ULID // who decided; zero before that
+	Scopes     []string  // those asked for, and those granted once it is allowed
+	Allowed    bool
+	SignedInAt time.Time // of the user, once it is decided
+	Interval   int64     // seconds between two questions
+	AskedAt    time.Time
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+}
+
+// DeviceSchema is how devices are kept.
+var DeviceSchema = resource.Schema[Device]{
+	Name: "device", Plural: "devices",
+	Doc: "A device that waits for a user to let it in.",
+	ID:  func(d *Device) *ulid.ULID { return &d.ID },
+	Attributes: []resource.Attribute[Device]{
+		resource.Attr("hash", func(d *Device) *string { return &d.Hash }).Unique().Hidden(),
+		resource.Attr("user_code", func(d *Device) *string { return &d.UserCode }).Unique().Hidden(),
+		resource.Attr("scopes", func(d *Device) *[]string { return &d.Scopes }),
+		resource.Attr("allowed", func(d *Device) *bool { return &d.Allowed }),
+		resource.Attr("signed_in_at", func(d *Device) *time.Time { return &d.SignedInAt }).Nullable(),
+		resource.Attr("interval", func(d *Device) *int64 { return &d.Interval }),
+		resource.Attr("asked_at", func(d *Device) *time.Time { return &d.AskedAt }).Nullable(),
+		resource.Attr("created_at", func(d *Device) *time.Time { return &d.CreatedAt }).Created(),
+		resource.Attr("expires_at", func(d *Device) *time.Time { return &d.ExpiresAt }).Filter(resource.Less),
+	},
+	References: []resource.Reference[Device]{
+		resource.ToOne("client", "client", func(d *Device) *ulid.ULID { return &d.Client }).OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(d *Device) *ulid.ULID { return &d.User }).Nullable().OnDelete(resource.Cascade),
 	},
 }
 
@@ -49,7 +188,7 @@ type Key struct {
 	CreatedAt time.Time
 }
 
-// KeySchema is how keys are kept. It is not registered.
+// KeySchema is how keys are kept.
 var KeySchema = resource.Schema[Key]{
 	Name: "signing-key", Plural: "signing-keys",
 	Doc: "A key that the authorization server signs with.",

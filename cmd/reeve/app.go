@@ -29,18 +29,22 @@ import (
 
 // app is the program put together: every command works with one.
 type app struct {
-	log      *slog.Logger
-	database *storage.Outbox
-	engine   *resource.Engine
-	users    *storage.Table[user.User]
-	sessions *storage.Table[session.Session]
-	tokens   *storage.Table[token.Token]
-	groups   *storage.Table[group.Group]
-	clients  *storage.Table[client.Client]
-	access   *storage.Table[oauth.AccessToken]
-	keys     *storage.Table[oauth.Key]
-	records  *storage.Table[idempotency.Record]
-	answers  *idempotency.Keeper
+	log       *slog.Logger
+	database  *storage.Outbox
+	engine    *resource.Engine
+	users     *storage.Table[user.User]
+	sessions  *storage.Table[session.Session]
+	tokens    *storage.Table[token.Token]
+	groups    *storage.Table[group.Group]
+	clients   *storage.Table[client.Client]
+	codes     *storage.Table[oauth.Code]
+	refreshes *storage.Table[oauth.RefreshToken]
+	access    *storage.Table[oauth.AccessToken]
+	browsers  *storage.Table[oauth.Browser]
+	devices   *storage.Table[oauth.Device]
+	keys      *storage.Table[oauth.Key]
+	records   *storage.Table[idempotency.Record]
+	answers   *idempotency.Keeper
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -85,7 +89,11 @@ func (a *app) declare(db *storage.DB) error {
 	a.sessions = table(d, session.Schema)
 	a.tokens = table(d, token.Schema)
 	a.groups = table(d, group.Schema)
+	a.codes = table(d, oauth.CodeSchema)
+	a.refreshes = table(d, oauth.RefreshSchema)
 	a.access = table(d, oauth.TokenSchema)
+	a.browsers = table(d, oauth.BrowserSchema)
+	a.devices = table(d, oauth.DeviceSchema)
 	a.keys = table(d, oauth.KeySchema)
 	a.records = table(d, idempotency.Schema)
 	if d.err != nil {

@@ -18,19 +18,24 @@ import (
 )
 
 // authorizationServer is the OAuth 2.0 server over the program's tables.
-func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
+func (a *app) authorizationServer(c *configuration, passwords *auth.Passwords) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
-		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Tokens: a.access, Keys: a.keys,
+		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
+		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Keys: a.keys,
+		SignIn: passwords.SignIn, Subject: a.subject,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})
 }
 
-// newSession notes that a client, or a user through one, has signed in.
-func (a *app) newSession(ctx context.Context, client, user ulid.ULID) (ulid.ULID, error) {
+// newSession notes that a client has signed in, or a user, through a client or, if that is zero, with a browser.
+func (a *app) newSession(ctx context.Context, actor *auth.Principal, client, user ulid.ULID) (ulid.ULID, error) {
 	origin, now := auth.OriginOf(ctx), resource.Cut(time.Now())
 	s := &session.Session{
 		ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: now, LastActiveAt: now,
 		Secure: origin.Secure, UserAgent: origin.UserAgent, Port: int64(origin.Address.Port()),
+	}
+	if client == (ulid.ULID{}) {
+		s.Kind = session.Browser
 	}
 	if origin.Address.IsValid() {
 		s.LastActiveIP = origin.Address.Addr().String()
@@ -38,11 +43,6 @@ func (a *app) newSession(ctx context.Context, client, user ulid.ULID) (ulid.ULID
 	if err := a.sessions.Create(ctx, s); err != nil {
 		return s.ID, err
 	}
-	by, err := a.clients.Get(ctx, client)
-	if err != nil {
-		return s.ID, err
-	}
-	actor := &auth.Principal{Type: "client", ID: client, Name: by.Name}
 	return s.ID, a.database.Record(ctx, resource.NewEvent(ctx, now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID}))
 }
 
@@ -54,7 +54,7 @@ func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
 	return err == nil && s.FinishedAt.IsZero(), err
 }
 
-// endSession finishes a session whose only token is gone; one that has ended, or is gone itself, stays as it is.
+// endSession finishes a session whose tokens are to end; one that has ended, or is gone itself, stays as it is.
 func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
 	finish := resource.OnAll("finish", session.Schema.Name, resource.FilterBy("id", id.String()))
 	finish.Principal = auth.System
@@ -99,17 +99,21 @@ func (a *app) personal(ctx context.Context, hash []byte) (who *auth.Principal, e
 	if t == nil || !t.Usable(time.Now()) {
 		return nil, expires, auth.ErrInvalid
 	}
-	u, err := a.users.Get(ctx, t.User)
-	if resource.Is(err, resource.NotFound) { // gone meanwhile
-		return nil, expires, auth.ErrInvalid
+	who, err = a.subject(ctx, t.User, t.Scopes)
+	return who, t.ExpiresAt, err
+}
+
+// subject is a user, with what some scopes and the user's own rights have in common. It returns auth.ErrInvalid if the
+// user is gone or may not sign in.
+func (a *app) subject(ctx context.Context, id ulid.ULID, scopes []string) (*auth.Principal, error) {
+	u, err := a.users.Get(ctx, id)
+	if resource.Is(err, resource.NotFound) || err == nil && !u.MaySignIn() {
+		return nil, auth.ErrInvalid
 	}
 	if err != nil {
-		return nil, expires, err
+		return nil, err
 	}
-	if !u.MaySignIn() {
-		return nil, expires, auth.ErrInvalid
-	}
-	return principal(u, auth.ScopePermissions(t.Scopes)), t.ExpiresAt, nil
+	return principal(u, auth.ScopePermissions(scopes)), nil
 }
 
 // password finds an account by its username, for sign-in by password.

@@ -34,13 +34,6 @@ func (l *listenerConfiguration) handler(c *configuration, served mounts, logged 
 	if base := c.basePath(); base != "" {
 		handler = under(base, handler)
 	}
-	if len(c.HTTP.CORSOrigins) > 0 {
-		handler = cors.New(cors.Options{
-			AllowedOrigins: c.HTTP.CORSOrigins, AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
-			AllowedHeaders: []string{"Authorization", "Accept", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"},
-			ExposedHeaders: []string{"ETag", "Idempotency-Replayed", "Location", "X-Request-Id", "Retry-After"},
-		}).Handler(handler)
-	}
 	if l.RequireTLS {
 		handler = requireTLS(handler)
 	}
@@ -53,6 +46,22 @@ func (l *listenerConfiguration) handler(c *configuration, served mounts, logged 
 		panic(err) // the option is wrong
 	}
 	return withOrigin(proxies, compress(handler))
+}
+
+// anyOrigin are all origins, for what asks for no more than a page could send by itself.
+var anyOrigin = []string{"*"}
+
+// crossOrigin lets the pages of some origins, none if there are none, use what is served. Browsers send no credentials
+// along by themselves (CORS).
+func crossOrigin(next http.Handler, origins []string) http.Handler {
+	if len(origins) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: origins, AllowedMethods: []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"},
+		AllowedHeaders: []string{"Authorization", "Accept", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"},
+		ExposedHeaders: []string{"ETag", "Idempotency-Replayed", "Location", "X-Request-Id", "Retry-After", "WWW-Authenticate"},
+	}).Handler(next)
 }
 
 // under serves what is below a path, and nothing else.

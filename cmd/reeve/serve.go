@@ -47,7 +47,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 		return err
 	}
 	passwords := auth.NewPasswords(a.password, a.rehash, time.Now)
-	authorization, err := a.authorizationServer(c)
+	authorization, err := a.authorizationServer(c, passwords)
 	if err != nil {
 		return err
 	}
@@ -119,24 +119,27 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 	})
 	info := openapi.Info{
 		Version: version.Current().Version, Base: strings.TrimSuffix(c.publicBase(), c.prefix()), Prefix: c.prefix(),
-		TokenURL: c.publicBase() + "/oauth2/token", Basic: c.Auth.Basic.Enabled,
+		TokenURL: c.publicBase() + "/oauth2/token", AuthorizationURL: c.publicBase() + "/authorize", Basic: c.Auth.Basic.Enabled,
 	}
 	return mounts{
 		serveAdminAPI: func(r *mux.Router) {
-			r.PathPrefix(httpapi.Base).Handler(api)
-			r.Path(openapi.SpecPath).Handler(reads(openapi.Handler(a.engine.Registry(), info)))
+			r.PathPrefix(httpapi.Base).Handler(crossOrigin(api, c.HTTP.CORSOrigins))
+			r.Path(openapi.SpecPath).Handler(crossOrigin(reads(openapi.Handler(a.engine.Registry(), info)), c.HTTP.CORSOrigins))
 			page := reads(openapi.UI(info))
 			r.Path(strings.TrimSuffix(openapi.UIPath, "/")).Handler(page) // it redirects
 			r.PathPrefix(openapi.UIPath).Handler(page)
 		},
 		serveOAuth: func(r *mux.Router) {
-			for _, path := range oauth.Paths {
+			for _, path := range oauth.PagePaths {
 				r.Path(path).Handler(a.logged(authorization))
+			}
+			for _, path := range oauth.Paths {
+				r.Path(path).Handler(crossOrigin(a.logged(authorization), anyOrigin))
 			}
 		},
 		serveDiscovery: func(r *mux.Router) {
 			for _, path := range oauth.DiscoveryPaths {
-				r.Path(path).Handler(a.logged(authorization))
+				r.Path(path).Handler(crossOrigin(a.logged(authorization), anyOrigin))
 			}
 		},
 		serveUserAPI: func(*mux.Router) {},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/resource/openapi"
 	"reeve/resource/openapi/openapitest"
 )
@@ -32,7 +33,7 @@ func (s *server) spec() []byte {
 func (s *server) newSession() (string, error) {
 	var id ulid.ULID
 	err := s.app.database.Transact(s.Context(), func(ctx context.Context) (err error) {
-		id, err = s.app.newSession(ctx, ulid.MustParse("01J44RKQYM4G3TNVANTMTDYTX6"), ulid.MustParse(quentin))
+		id, err = s.app.newSession(ctx, auth.System, ulid.MustParse("01J44RKQYM4G3TNVANTMTDYTX6"), ulid.MustParse(quentin))
 		return err
 	})
 	return id.String(), err
@@ -60,7 +61,9 @@ func TestSpecIsTrue(t *testing.T) {
 				}
 				return response
 			},
-			Make: map[string]func() (string, error){"session": s.newSession},
+			Make: map[string]func() (string, error){"session": s.newSession, "client": func() (string, error) {
+				return fmt.Sprint(s.register(201, map[string]any{"redirect_uris": []string{"https://x.example.com/"}})["client_id"]), nil
+			}},
 			Members: map[string]func(int) map[string]any{
 				"updateUser": email, "updateUserByUsername": email,
 				"createUser": func(n int) map[string]any {

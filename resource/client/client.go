@@ -16,6 +16,14 @@ const (
 	Public      = "none"
 )
 
+// The grant types that a client may be registered for (RFC 7591, 2).
+const (
+	AuthorizationCode = "authorization_code"
+	RefreshToken      = "refresh_token"
+	ClientCredentials = "client_credentials"
+	DeviceCode        = "urn:ietf:params:oauth:grant-type:device_code"
+)
+
 // Client is a program that asks the authorization server for tokens.
 type Client struct {
 	ID           ulid.ULID
@@ -52,7 +60,18 @@ var Schema = resource.Schema[Client]{
 	Sorts: [][]string{{"name"}},
 }
 
-// Type serves clients out of a store.
+// Type serves clients out of a store. New ones come by the registration endpoint of the authorization server, or from
+// the configuration.
 func Type(clients resource.Store[Client]) resource.Type[Client] {
-	return resource.Type[Client]{Schema: Schema, List: clients.List, Get: clients.Get}
+	return resource.Type[Client]{
+		Schema: Schema, List: clients.List, Get: clients.Get, Delete: clients.Delete, Checks: []resource.Check[Client]{notStatic},
+	}
+}
+
+// notStatic keeps what the configuration says.
+func notStatic(_ *resource.Tx, before, after *Client) error {
+	if after == nil && before.Static {
+		return resource.Errorf(resource.ReadOnly, "the client comes from the configuration")
+	}
+	return nil
 }

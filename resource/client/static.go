@@ -86,6 +86,12 @@ func ID(clientID string) ulid.ULID {
 	return resource.NamedID("client", clientID)
 }
 
+// SetSecret makes a secret the client's.
+func (c *Client) SetSecret(secret string) (err error) {
+	c.SecretHash, err = hashSecret(secret)
+	return err
+}
+
 // VerifySecret reports whether a secret is the client's. It takes the same time for all wrong ones.
 func (c *Client) VerifySecret(secret string) (bool, error) {
 	if strings.HasPrefix(c.SecretHash, "$") {
@@ -117,16 +123,20 @@ func (s *Static) apply(c *Client, admin bool) error {
 	}
 	c.RedirectURIs, c.GrantTypes = append([]string{}, s.RedirectURIs...), []string{}
 	if len(s.RedirectURIs) > 0 {
-		c.GrantTypes = append(c.GrantTypes, "authorization_code", "refresh_token")
+		c.GrantTypes = append(c.GrantTypes, AuthorizationCode, RefreshToken)
 	}
-	if s.AuthMethod == Public {
+	if s.AuthMethod == Public { // a program that its users install, perhaps where there is no browser
+		c.GrantTypes = append(c.GrantTypes, DeviceCode)
+		if len(s.RedirectURIs) == 0 {
+			c.GrantTypes = append(c.GrantTypes, RefreshToken)
+		}
 		c.SecretHash = ""
 		return nil
 	}
-	c.GrantTypes = append(c.GrantTypes, "client_credentials") // RFC 6749, 4.4: only for confidential clients
+	c.GrantTypes = append(c.GrantTypes, ClientCredentials) // RFC 6749, 4.4: only for confidential clients
 	same, err := c.VerifySecret(s.Secret)
 	if err == nil && !same {
-		c.SecretHash, err = hashSecret(s.Secret)
+		err = c.SetSecret(s.Secret)
 	}
 	return err
 }
@@ -140,6 +150,11 @@ func verify(statics []Static) error {
 		length := len(s.ClientID)
 		if length == 0 || length > resource.DefaultMaxLength || strings.IndexFunc(s.ClientID, unprintable) >= 0 {
 			find("must have a client_id of printable ASCII characters")
+		}
+		for _, uri := range s.RedirectURIs {
+			if err := CheckRedirect(uri); err != nil {
+				find(fmt.Sprintf("has the redirect URI %q, which %v", uri, err))
+			}
 		}
 		if seen[s.ClientID] {
 			find("is configured twice")
