@@ -162,13 +162,14 @@ func TestAuthenticateByPassword(t *testing.T) {
 	now := time.Unix(0, 0)
 	gone, anna := errors.New("the database is gone"), &Principal{Name: "anna"}
 	accounts := map[string]string{"anna": hash}
-	clock := func() time.Time { return now }
+	clock, known := func() time.Time { return now }, map[string]*Principal{"anna": anna}
+	var failed []*Principal
 	passwords := NewPasswords(func(_ context.Context, username string) (string, *Principal, error) {
 		if username == "gone" {
 			return "", nil, gone
 		}
-		return accounts[username], anna, nil
-	}, nil, clock)
+		return accounts[username], known[username], nil
+	}, nil, func(_ context.Context, who *Principal) { failed = append(failed, who) }, clock)
 	a := NewAuthenticator(Lookups{Passwords: passwords}, clock)
 	expect := func(credentials string, want error) {
 		t.Helper()
@@ -183,6 +184,9 @@ func TestAuthenticateByPassword(t *testing.T) {
 	expect("berta:correct horse", ErrInvalid)
 	expect("berta:", ErrInvalid)
 	expect("gone:correct horse", gone)
+	if want := []*Principal{anna, nil, nil}; !slices.Equal(failed, want) {
+		t.Errorf("the attempts that failed are %v", failed)
+	}
 	if len(passwords.verified.right.entries) != 0 {
 		t.Error("wrong credentials are remembered")
 	}
@@ -241,7 +245,7 @@ func TestForeignHashIsRenewed(t *testing.T) {
 			if kept {
 				stored = renewed
 			}
-		}, clock)
+		}, nil, clock)
 		a := NewAuthenticator(Lookups{Passwords: passwords}, clock)
 		if _, err := a.Authenticate(t.Context(), basic("anna:wrong")); !errors.Is(err, ErrInvalid) || renewals != 0 {
 			t.Errorf("a wrong password: %v, %d renewals", err, renewals)

@@ -8,9 +8,13 @@ import (
 // Origin is where a request comes from, forwarding by trusted proxies already seen through.
 type Origin struct {
 	Address   netip.AddrPort
-	Secure    bool // it came over TLS
-	UserAgent string
+	Secure    bool   // it came over TLS
+	UserAgent string // cut to [MaxUserAgent]
+	Request   string // the id of the request
 }
+
+// MaxUserAgent is how many bytes of a User-Agent are kept.
+const MaxUserAgent = 1024
 
 type originKey struct{}
 

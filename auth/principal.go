@@ -13,6 +13,7 @@ type Principal struct {
 	ID          ulid.ULID // zero for the system
 	Name        string
 	Session     ulid.ULID // the session that the request belongs to, zero if none
+	Token       ulid.ULID // the personal token that the request comes with, zero if none
 	Client      ulid.ULID // the OAuth client that the principal is, or that a user acts through; zero if none
 	Permissions []Permission
 }

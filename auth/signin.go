@@ -6,7 +6,8 @@ import (
 )
 
 // PasswordLookup finds an account and the hash of its password. It returns an empty hash for an account that is
-// unknown, has no password, or may not sign in: then it takes as long as with a wrong password.
+// unknown, has no password, or may not sign in: then it takes as long as with a wrong password. The principal is nil for
+// one that is unknown.
 type PasswordLookup func(ctx context.Context, username string) (hash string, principal *Principal, err error)
 
 // RehashFunc keeps another hash of the same password, as long as the former is the one that is kept. It is called when
@@ -14,17 +15,22 @@ type PasswordLookup func(ctx context.Context, username string) (hash string, pri
 // password was right.
 type RehashFunc func(ctx context.Context, who *Principal, former, renewed string)
 
+// FailedFunc is told of an attempt with a wrong name or password. Who is the account of that name, nil if there is none.
+type FailedFunc func(ctx context.Context, who *Principal)
+
 // Passwords signs accounts in by name and password. It is safe for concurrent use.
 type Passwords struct {
 	lookup   PasswordLookup
 	rehash   RehashFunc
+	failed   FailedFunc
 	clock    func() time.Time
 	verified *verified
 }
 
-// NewPasswords signs in the accounts that lookup finds. Without rehash, nil, hashes stay as they are.
-func NewPasswords(lookup PasswordLookup, rehash RehashFunc, clock func() time.Time) *Passwords {
-	return &Passwords{lookup, rehash, clock, newVerified()}
+// NewPasswords signs in the accounts that lookup finds. Without rehash, nil, hashes stay as they are; failed may be nil
+// too.
+func NewPasswords(lookup PasswordLookup, rehash RehashFunc, failed FailedFunc, clock func() time.Time) *Passwords {
+	return &Passwords{lookup, rehash, failed, clock, newVerified()}
 }
 
 // SignIn finds out whom a name and a password stand for. It returns ErrInvalid if they are nobody's, or the error of
@@ -46,6 +52,9 @@ func (p *Passwords) SignIn(ctx context.Context, username, password string) (*Pri
 		return nil, err
 	}
 	if !match {
+		if p.failed != nil {
+			p.failed(ctx, principal)
+		}
 		return nil, ErrInvalid
 	}
 	p.verified.add(key, p.clock())

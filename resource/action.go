@@ -26,6 +26,7 @@ type ActionDescription struct {
 	Doc        string                 `json:"doc,omitempty"`
 	Arguments  []AttributeDescription `json:"arguments,omitempty"`
 	Collection bool                   `json:"collection,omitempty"` // an action on the type, not on one resource
+	Issues     bool                   `json:"issues,omitempty"`     // its answer has what is shown once
 	Answer     Answer                 `json:"-"`
 }
 
@@ -90,6 +91,26 @@ func CollectionAction[T, In any](name string, args []Attribute[In], run func(tx 
 
 // Answering says what the action answers.
 func (a Action[T]) Answering(answer Answer) Action[T] { a.Answer = answer; return a }
+
+// Issuing says that the action makes what its answer alone shows ([Once]). It is done on one resource at a time.
+func (a Action[T]) Issuing() Action[T] { a.Issues = true; return a }
+
+// Then says what follows from a change: it is called once the row is written, if it has changed, so that what follows
+// finds it as it is and may lead back to it.
+func (a Action[T]) Then(follow func(tx *Tx, row *T) error) Action[T] {
+	prepare := a.prepare
+	a.prepare = func(body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
+		run, err := prepare(body)
+		return func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error) {
+			done, err := run(tx, t, id)
+			if err == nil && done.changes != nil {
+				err = follow(tx, done.row)
+			}
+			return done, err
+		}, err
+	}
+	return a
+}
 
 // Doc says what the action does, for the OpenAPI document.
 func (a Action[T]) Doc(doc string) Action[T] { a.ActionDescription.Doc = doc; return a }

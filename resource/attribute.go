@@ -30,7 +30,7 @@ type AttributeDescription struct {
 	WriteOnly bool     `json:"write_only,omitempty"` // no answer shows it
 	Fixed     bool     `json:"fixed,omitempty"`      // given at creation only
 	Unique    bool     `json:"unique,omitempty"`     // no two rows have the same, null apart
-	Once      bool     `json:"once,omitempty"`       // only in the answer that creates it
+	Once      bool     `json:"once,omitempty"`       // only in the answer to the write that makes it
 	OneOf     []string `json:"one_of,omitempty"`     // the only values
 	MaxLength int      `json:"max_length,omitempty"` // in characters
 	Default   any      `json:"default,omitempty"`    // the plain value that a creation sets if it gives none
@@ -131,8 +131,8 @@ func Input[T any, V, S Value](name string, member func(*T) *S, transform func(V)
 	return a
 }
 
-// Once declares an attribute that is not stored and that only the answer to a creation shows, if the member
-// then holds a value: a token.
+// Once declares an attribute that is not stored and that only the answer to the write shows which gives the member a
+// value, as to the creation of a token.
 func Once[T any, V Value](name string, member func(*T) *V) Attribute[T] {
 	a := Attr(name, member)
 	a.AttributeDescription.Once, a.Stored, a.AttributeDescription.ReadOnly = true, false, true

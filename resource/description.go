@@ -80,9 +80,10 @@ func (d *Description) Action(name string) *ActionDescription {
 }
 
 // Bulk reports whether an action can be asked of all resources that meet a filter at once. One that must be told
-// something, as a password, cannot: what is meant for one resource would be done to all.
+// something, as a password, cannot: what is meant for one resource would be done to all. Nor can one whose answer has
+// what is shown once.
 func (d *Description) Bulk(a *ActionDescription) bool {
-	return !a.Collection && d.Serves(List) && len(d.Filters) > 0 &&
+	return !a.Collection && !a.Issues && d.Serves(List) && len(d.Filters) > 0 &&
 		!slices.ContainsFunc(a.Arguments, func(arg AttributeDescription) bool { return arg.Required })
 }
 

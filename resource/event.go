@@ -49,8 +49,9 @@ func NewEvent(ctx context.Context, at time.Time, actor *auth.Principal, verb str
 	if actor.Session != (ulid.ULID{}) {
 		e.Session = Identifier{"session", actor.Session}
 	}
-	if address := auth.OriginOf(ctx).Address; address.IsValid() {
-		e.Address = address.Addr().String()
+	from := auth.OriginOf(ctx)
+	if e.Request = from.Request; from.Address.IsValid() {
+		e.Address = from.Address.Addr().String()
 	}
 	return e
 }

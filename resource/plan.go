@@ -121,7 +121,7 @@ func pageInfo[T any](q *Query, page *Page[T]) *PageInfo {
 func (p *plan[T]) one(row *T, view View, created bool, shown selection) Result {
 	return Result{
 		Type: &p.about, ID: *p.Schema.ID(row), Tag: p.Schema.Tag(row), Created: created, row: row,
-		Resources: &rows[T]{plan: p, rows: []T{*row}, view: view, created: created, shown: shown},
+		Resources: &rows[T]{plan: p, rows: []T{*row}, view: view, shown: shown},
 	}
 }
 

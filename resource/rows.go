@@ -8,11 +8,10 @@ import (
 
 // rows are rows of T with the view from which they are shown.
 type rows[T any] struct {
-	plan    *plan[T]
-	rows    []T
-	view    View
-	created bool
-	shown   selection
+	plan  *plan[T]
+	rows  []T
+	view  View
+	shown selection
 }
 
 func (r *rows[T]) Type() *Description { return &r.plan.about }
@@ -35,7 +34,7 @@ func (r *rows[T]) AppendAttributes(dst []byte, i int) []byte {
 	row, begin := &r.rows[i], len(dst)
 	for n, prefix := range r.plan.prefixes {
 		a := &r.plan.Schema.Attributes[n]
-		if prefix == nil || a.AttributeDescription.Once && (!r.created || a.null(row)) || !r.shown.has(a.Name) {
+		if prefix == nil || a.AttributeDescription.Once && a.null(row) || !r.shown.has(a.Name) {
 			continue
 		}
 		if len(dst) > begin {

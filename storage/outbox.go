@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"reeve/pagination"
 	"reeve/resource"
 )
 
@@ -29,14 +30,16 @@ const stampInterval = 500 * time.Millisecond
 // gatherInterval is how long events are gathered while others come, since stamping is dear and stamps all at once.
 const gatherInterval = 20 * time.Millisecond
 
-// NewOutbox declares the table of the events. The schema must have the attribute position.
+// NewOutbox declares the table of the events. The schema must have the attributes position and at.
 func NewOutbox(db *DB, s resource.Schema[resource.Event]) (*Outbox, error) {
 	events, err := NewTable(db, s)
 	if err != nil {
 		return nil, err
 	}
-	if events.layout.column("position") == nil {
-		return nil, fmt.Errorf("storage: %s have no position", s.Plural)
+	for _, name := range []string{"position", "at"} {
+		if events.layout.column(name) == nil {
+			return nil, fmt.Errorf("storage: %s have no %s", s.Plural, name)
+		}
 	}
 	return &Outbox{DB: db, events: events, wake: make(chan struct{}, 1)}, nil
 }
@@ -62,6 +65,19 @@ func (o *Outbox) Record(ctx context.Context, events ...*resource.Event) error {
 		}
 		return o.events.Create(ctx, events...)
 	})
+}
+
+// Prune removes the events before a time, and answers how many they were. The last one stays, since the next position
+// follows from it.
+func (o *Outbox) Prune(ctx context.Context, before time.Time) (removed int, err error) {
+	last, err := o.events.List(ctx, resource.Query{
+		Order: resource.ParseOrder([]string{"-position"}), Window: pagination.First(1), Count: pagination.CountNone, Fields: []string{},
+	})
+	if err != nil || len(last.Rows) == 0 {
+		return 0, err
+	}
+	where := resource.All{resource.Holds("at", resource.Less, before), resource.Not{Condition: resource.Equal("id", last.Rows[0].ID)}}
+	return o.events.Prune(ctx, where, before)
 }
 
 // Transact is [DB.Transact]. Afterwards it wakes Run.

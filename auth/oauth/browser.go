@@ -12,7 +12,6 @@ import (
 	"reeve/auth"
 	"reeve/resource"
 	"reeve/resource/session"
-	"reeve/resource/user"
 )
 
 // browserLifetime is how long a browser stays signed in.
@@ -89,9 +88,6 @@ func (v *visit) signIn(p page) error {
 	ctx, username := v.r.Context(), v.r.PostForm.Get("username")
 	who, err := v.config.SignIn(ctx, username, v.r.PostForm.Get("password"))
 	if errors.Is(err, auth.ErrInvalid) {
-		if err := v.failedSignIn(ctx, username); err != nil {
-			return err
-		}
 		v.user = nil
 		p.Username, p.Problem = username, "The username or the password is wrong."
 		return v.show(http.StatusUnauthorized, "sign-in", p)
@@ -124,22 +120,6 @@ func (v *visit) signIn(p page) error {
 	query.Del("max_age")
 	v.redirect("?" + query.Encode())
 	return nil
-}
-
-// failedSignIn leaves an event. What was typed in as a name may be anything, even a password, so only the name of an
-// account is kept.
-func (v *visit) failedSignIn(ctx context.Context, username string) error {
-	return v.config.Database.Transact(ctx, func(ctx context.Context) error {
-		u, err := only(ctx, v.config.Users, "username", username)
-		if err != nil {
-			return err
-		}
-		target := resource.Identifier{}
-		if u != nil {
-			target = resource.Identifier{Type: user.Schema.Name, ID: u.ID}
-		}
-		return v.record(ctx, &auth.Principal{}, "sign-in-failed", target.Type, target.ID)
-	})
 }
 
 // signOut ends the session of the browser, if there is one.

@@ -44,7 +44,8 @@ type Config struct {
 	Devices   resource.Store[Device]
 	Keys      resource.Store[Key]
 
-	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's.
+	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's, and leaves
+	// the event of that.
 	SignIn func(ctx context.Context, username, password string) (*auth.Principal, error)
 	// Subject is a user, with what some scopes and the user's own rights have in common. It returns auth.ErrInvalid if
 	// the user is gone or may not sign in.

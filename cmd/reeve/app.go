@@ -11,6 +11,7 @@ import (
 	"reeve/auth/oauth"
 	"reeve/fixtures"
 	"reeve/resource"
+	"reeve/resource/activity"
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
@@ -45,6 +46,7 @@ type app struct {
 	keys      *storage.Table[oauth.Key]
 	records   *storage.Table[idempotency.Record]
 	answers   *idempotency.Keeper
+	activity  *activity.Log
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -103,6 +105,7 @@ func (a *app) declare(db *storage.DB) error {
 	if a.database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		return err
 	}
+	a.activity = a.newActivity()
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
@@ -110,7 +113,7 @@ func (a *app) declare(db *storage.DB) error {
 	modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
-			user.Type(a.users), client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens),
+			user.Type(a.users), client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens, a.openSessions),
 			group.Type(a.groups, a.groups.Linkage("members")),
 			event.Type(a.database.Events()),
 			module.Type(modules), types.Of(registry), me.Type(), version.Type(),

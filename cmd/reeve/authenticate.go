@@ -99,8 +99,11 @@ func (a *app) personal(ctx context.Context, hash []byte) (who *auth.Principal, e
 	if t == nil || !t.Usable(time.Now()) {
 		return nil, expires, auth.ErrInvalid
 	}
-	who, err = a.subject(ctx, t.User, t.Scopes)
-	return who, t.ExpiresAt, err
+	if who, err = a.subject(ctx, t.User, t.Scopes); err != nil {
+		return nil, expires, err
+	}
+	who.Session, who.Token = t.Session, t.ID
+	return who, t.ExpiresAt, nil
 }
 
 // subject is a user, with what some scopes and the user's own rights have in common. It returns auth.ErrInvalid if the
@@ -119,19 +122,22 @@ func (a *app) subject(ctx context.Context, id ulid.ULID, scopes []string) (*auth
 // password finds an account by its username, for sign-in by password.
 func (a *app) password(ctx context.Context, username string) (hash string, who *auth.Principal, err error) {
 	u, err := only(ctx, a.users.List, "username", username)
-	if err != nil || u == nil || !u.MaySignIn() {
+	if err != nil || u == nil {
 		return "", nil, err
+	}
+	if !u.MaySignIn() {
+		return "", principal(u, nil), nil
 	}
 	return u.PasswordHash, principal(u, []auth.Permission{{Type: auth.Any, Verb: auth.Any}}), nil
 }
 
-// rehashPatience is how long a sign-in waits for the renewed hash to be written.
-const rehashPatience = time.Second
+// notePatience is how long a sign-in waits for what is to be noted of it.
+const notePatience = time.Second
 
 // rehash keeps the renewed hash of a password, unless another one has been set meanwhile. A database that cannot be
 // written to just now keeps nobody from signing in: it is tried again at the next time.
 func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed string) {
-	ctx, cancel := context.WithTimeout(ctx, rehashPatience)
+	ctx, cancel := context.WithTimeout(ctx, notePatience)
 	defer cancel()
 	err := a.database.Transact(ctx, func(ctx context.Context) error {
 		event := resource.NewEvent(ctx, resource.Cut(time.Now()), who, "rehash", resource.Identifier{Type: who.Type, ID: who.ID})
@@ -149,6 +155,28 @@ func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed s
 	})
 	if err != nil {
 		a.log.WarnContext(ctx, "a password hash was not renewed", "user", who.ID, "error", err)
+	}
+}
+
+// signInFailed tells the trail of an attempt to sign in that failed. Who is nil if the account is not known.
+func (a *app) signInFailed(ctx context.Context, who *auth.Principal) {
+	a.notSignedIn(ctx, "sign-in-failed", who, 0)
+}
+
+// notSignedIn tells the trail of attempts to sign in: how many there were, if several are told of together. The name of
+// an account that nobody has is not kept, since it may be a password that stands in the wrong field. If the trail cannot
+// be written to just now, the attempt has failed all the same.
+func (a *app) notSignedIn(ctx context.Context, verb string, who *auth.Principal, count int64) {
+	ctx, cancel := context.WithTimeout(ctx, notePatience)
+	defer cancel()
+	var target resource.Identifier
+	if who != nil {
+		target = resource.Identifier{Type: who.Type, ID: who.ID}
+	}
+	event := resource.NewEvent(ctx, resource.Cut(time.Now()), &auth.Principal{}, verb, target)
+	event.Count = count
+	if err := a.database.Transact(ctx, func(ctx context.Context) error { return a.database.Record(ctx, event) }); err != nil {
+		a.log.WarnContext(ctx, "the trail misses a sign-in that failed", "address", event.Address, "error", err)
 	}
 }
 

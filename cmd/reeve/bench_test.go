@@ -27,6 +27,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/storage/storagetest"
 )
 
@@ -501,11 +502,13 @@ func BenchmarkList(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer a.close()
-	authorization, err := a.authorizationServer(c)
+	passwords := auth.NewPasswords(a.password, nil, nil, time.Now)
+	authorization, err := a.authorizationServer(c, passwords)
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := c.HTTP.Listeners[0].handler(c, a.mounts(c, authorization), a.logged)
+	authenticator := a.authenticator(c, authorization, passwords)
+	handler := c.HTTP.Listeners[0].handler(c, a.mounts(c, authorization, authenticator), a.logged)
 	const path = "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK"
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer "+string(token))

@@ -49,6 +49,12 @@ type configuration struct {
 			Enabled bool `koanf:"enabled"`
 		} `koanf:"basic"`
 	} `koanf:"auth"`
+	Events struct {
+		Keep time.Duration `koanf:"keep"` // how long the trail is kept; 0 for ever
+	} `koanf:"events"`
+	Sessions struct {
+		Keep time.Duration `koanf:"keep"` // how long a session is kept once it has finished; 0 for ever
+	} `koanf:"sessions"`
 	Secrets struct {
 		MasterKey     string `koanf:"master_key"`      // 32 bytes in base64
 		MasterKeyFile string `koanf:"master_key_file"` // a file that holds it
@@ -111,6 +117,8 @@ http:
       binds: [{address: "127.0.0.1:8080"}]
 database: {uri: "sqlite://reeve.db", timeout: 10s, count_budget: 100ms}
 auth: {basic: {enabled: true}}
+events: {keep: 9600h}
+sessions: {keep: 2160h}
 log: {level: info}
 `)
 
@@ -204,6 +212,11 @@ func (c *configuration) verify() error {
 	}
 	if n := c.Database.MaxConnections; n < 0 || n == 1 {
 		find("database.max_connections must be at least 2") // on PostgreSQL one gives events their positions
+	}
+	for name, keep := range map[string]time.Duration{"events.keep": c.Events.Keep, "sessions.keep": c.Sessions.Keep} {
+		if keep != 0 && keep < time.Hour {
+			find("%s must be 0, for ever, or a duration of at least 1h", name)
+		}
 	}
 	if path := c.HTTP.BasePath; path != "" && !strings.HasPrefix(path, "/") {
 		find("http.base_path must begin with /")

@@ -114,7 +114,11 @@ func withOrigin(proxies []netip.Prefix, next http.Handler) http.Handler {
 				}
 			}
 		}
-		origin := auth.Origin{Address: client, Secure: secure, UserAgent: r.UserAgent()}
+		id := httpapi.RequestID(r)
+		r.Header.Set("X-Request-Id", id) // it is the same for whoever asks
+		agent := r.UserAgent()
+		agent = strings.ToValidUTF8(agent[:min(len(agent), auth.MaxUserAgent)], "")
+		origin := auth.Origin{Address: client, Secure: secure, UserAgent: agent, Request: id}
 		next.ServeHTTP(w, r.WithContext(auth.WithOrigin(r.Context(), origin)))
 	})
 }

@@ -208,7 +208,7 @@ func TestIncludesAskOnce(t *testing.T) {
 		var users, sessions, groups int
 		registry := &resource.Registry{}
 		err = registry.Register(user.Type(asked[user.User]{a.users, &users}), session.Type(asked[session.Session]{a.sessions, &sessions}),
-			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members")), token.Type(a.tokens), client.Type(a.clients))
+			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members")), token.Type(a.tokens, a.openSessions), client.Type(a.clients))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	"reeve/resource/httpapi"
 	"reeve/resource/idempotency"
 	"reeve/resource/openapi"
+	"reeve/resource/session"
 	"reeve/resource/version"
 )
 
@@ -46,7 +47,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if err := client.Configure(ctx, a.database, a.clients, time.Now(), c.clients(), c.Policy.Data.AdminClients); err != nil {
 		return err
 	}
-	passwords := auth.NewPasswords(a.password, a.rehash, time.Now)
+	passwords := auth.NewPasswords(a.password, a.rehash, a.signInFailed, time.Now)
 	authorization, err := a.authorizationServer(c, passwords)
 	if err != nil {
 		return err
@@ -81,7 +82,8 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	var workers errgroup.Group
 	workers.Go(func() error { return a.database.Run(working) })
 	workers.Go(func() error { return a.database.Watch(working) })
-	workers.Go(func() error { return a.prune(working, authorization) })
+	workers.Go(func() error { return a.activity.Run(working) })
+	workers.Go(func() error { return a.prune(working, c, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
 	for _, e := range endpoints {
@@ -114,7 +116,7 @@ func stop(server *http.Server, grace time.Duration) error {
 // mounts are the paths of each resource that a listener can name.
 func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator) mounts {
 	api := httpapi.New(httpapi.Config{
-		Engine: a.engine, Authenticate: authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
+		Engine: a.engine, Authenticate: a.noting(authenticate(authenticator)), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
 		Answers: a.answers, Log: a.log,
 	})
 	info := openapi.Info{
@@ -152,8 +154,22 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 	}
 }
 
-// prune removes what has expired, once a minute.
-func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
+// prune ends and removes what has expired, once a minute.
+func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.Server) error {
+	pruned := []struct {
+		what  string
+		prune func(ctx context.Context, now time.Time) (int, error)
+	}{
+		{"access tokens", func(ctx context.Context, _ time.Time) (int, error) { return authorization.Prune(ctx) }},
+		{"answers", func(ctx context.Context, now time.Time) (int, error) {
+			return a.records.Prune(ctx, idempotency.Expired, now)
+		}},
+		{"sessions of personal tokens", a.finishExpired()},
+		{"sessions", kept(c.Sessions.Keep, func(ctx context.Context, before time.Time) (int, error) {
+			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)
+		})},
+		{"events", kept(c.Events.Keep, a.database.Prune)},
+	}
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
 	for {
@@ -162,16 +178,23 @@ func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
 			return nil
 		case <-minute.C:
 		}
-		if n, err := authorization.Prune(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("removing expired tokens", "error", err)
-		} else if n > 0 {
-			a.log.Debug("removed expired tokens", "tokens", n)
+		for _, p := range pruned {
+			if n, err := p.prune(ctx, resource.Cut(time.Now())); err != nil && ctx.Err() == nil {
+				a.log.Warn("what has expired is not removed", "what", p.what, "error", err)
+			} else if n > 0 {
+				a.log.Debug("expired", "what", p.what, "rows", n)
+			}
 		}
-		if n, err := a.records.Prune(ctx, idempotency.Expired, time.Now()); err != nil && ctx.Err() == nil {
-			a.log.Warn("removing expired answers", "error", err)
-		} else if n > 0 {
-			a.log.Debug("removed expired answers", "answers", n)
+	}
+}
+
+// kept prunes what is older than it is to be kept, nothing if that is for ever.
+func kept(keep time.Duration, prune func(ctx context.Context, before time.Time) (int, error)) func(context.Context, time.Time) (int, error) {
+	return func(ctx context.Context, now time.Time) (int, error) {
+		if keep == 0 {
+			return 0, nil
 		}
+		return prune(ctx, now.Add(-keep))
 	}
 }
 
@@ -180,7 +203,6 @@ func (a *app) prune(ctx context.Context, authorization *oauth.Server) error {
 func (a *app) logged(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin, id, seen := time.Now(), httpapi.RequestID(r), &statusWriter{w, http.StatusOK}
-		r.Header.Set("X-Request-Id", id)
 		w.Header().Set("X-Request-Id", id)
 		next.ServeHTTP(seen, r)
 		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource/session"
+	"reeve/resource/token"
 )
 
 // trail are the events that a query answers, the latest first, as verb, actor and changes.
@@ -86,11 +90,7 @@ func TestTrail(t *testing.T) {
 		}
 
 		// It is in the order of the commits, once they are stamped, and nobody can write to it.
-		for late := time.Now().Add(20 * time.Second); s.count("SELECT count(*) FROM events WHERE position IS NULL") > 0; {
-			if time.Now().After(late) {
-				t.Fatal("there are events without a position")
-			}
-		}
+		s.stamped()
 		page := s.get("events?sort=position&page[first]=1000")
 		var positions []float64
 		for i := range idsOf(page) {
@@ -110,4 +110,112 @@ func TestTrail(t *testing.T) {
 			t.Errorf("%d events hold secrets", secrets)
 		}
 	})
+}
+
+// TestFailedSignIn sees that an attempt with a wrong password is in the trail, of whom it was about if that is known,
+// and that what was typed is not.
+func TestFailedSignIn(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		locked := idsOf(s.get("users?filter[status]=locked&page[first]=1"))[0]
+		name := dig(s.get("users/"+locked), "data", "attributes", "username").(string)
+		for user, target := range map[string]any{
+			"quentin:wrong-horse": quentin, name + ":wrong-horse": locked, "nobody-here:wrong-horse": nil,
+		} {
+			other := *s
+			other.user = user
+			a := other.send("GET", "/api/admin/v1/users", nil, "X-Request-Id: "+strings.Split(user, ":")[0])
+			if a.StatusCode != 401 {
+				t.Errorf("%s: %d", user, a.StatusCode)
+			}
+			if target == nil {
+				continue
+			}
+			page := s.get("events?filter[verb]=sign-in-failed&filter[request]=" + a.Header.Get("X-Request-Id"))
+			if got := dig(page, "data", 0, "relationships", "target", "data", "id"); got != target || dig(page, "meta", "count") != 1.0 {
+				t.Errorf("%s: the event is about %v, not %v", user, got, target)
+			}
+			if actor := dig(page, "data", 0, "relationships", "actor", "data"); actor != nil || dig(page, "data", 0, "attributes", "address") != "127.0.0.1" {
+				t.Errorf("%s: %v", user, page)
+			}
+		}
+		if n := s.count("SELECT count(*) FROM events WHERE verb = 'sign-in-failed'"); n != 3 {
+			t.Errorf("%d events, not 3", n)
+		}
+		if n := s.count("SELECT count(*) FROM events WHERE actor_name LIKE '%nobody%' OR CAST(changes AS text) LIKE '%horse%'"); n != 0 {
+			t.Error("what was typed is in the trail")
+		}
+		s.app.notSignedIn(t.Context(), "sign-in-refused", nil, 17)
+		if got := dig(s.get("events?filter[verb]=sign-in-refused"), "data", 0, "attributes", "count"); got != 17.0 {
+			t.Errorf("%v were refused", got)
+		}
+	})
+}
+
+// TestKept sees that what is older than it is to be kept goes, that the trail goes on where it was, and that the
+// sessions of tokens that have expired finish.
+func TestKept(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		c := s.personalToken("report")
+		expiring := idOf(s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{
+			"name": "expiring", "scopes": []string{"urn:reeve:user:read"}, "expires_at": time.Now().Add(time.Hour)},
+			map[string]any{"user": toOne("user", c.owner)})))
+		finishing := s.app.finishExpired()
+		finish := func(want int) {
+			t.Helper()
+			if n, err := finishing(t.Context(), time.Now()); err != nil || n != want {
+				t.Errorf("%d sessions finished, not %d: %v", n, want, err)
+			}
+		}
+		finish(0)
+		if _, err := s.app.tokens.Update(t.Context(), ulid.MustParse(expiring), func(row *token.Token) error {
+			row.ExpiresAt = time.Now()
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		finish(1)
+		finish(0)
+		if state := dig(s.get("tokens/"+expiring), "data", "attributes", "revoked_at"); state != nil {
+			t.Errorf("a token that expired was revoked at %v", state)
+		}
+		if state := dig(s.get("sessions/"+s.sessionOf(c)), "data", "attributes", "finished_at"); state != nil {
+			t.Errorf("the session of a token that does not expire finished at %v", state)
+		}
+
+		finished := s.count("SELECT count(*) FROM sessions WHERE finished_at IS NOT NULL")
+		all := s.count("SELECT count(*) FROM sessions")
+		later := time.Now().Add(time.Hour)
+		if n, err := s.app.sessions.Prune(t.Context(), session.FinishedBefore(later), later); err != nil || n != finished || s.count("SELECT count(*) FROM sessions") != all-finished {
+			t.Errorf("%d sessions of %d pruned, not %d: %v", n, all, finished, err)
+		}
+		if of := s.sessionOf(credential{id: expiring}); of != "<nil>" {
+			t.Errorf("a token has the session %s, which is gone", of)
+		}
+
+		s.stamped()
+		events, last := s.events(), s.count("SELECT max(position) FROM events")
+		if n, err := s.app.database.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil || n != 0 {
+			t.Errorf("%d events of this hour are pruned: %v", n, err)
+		}
+		if n, err := s.app.database.Prune(t.Context(), later); err != nil || n != events-1 {
+			t.Errorf("%d events of %d are pruned: %v", n, events, err)
+		}
+		s.do(200, "POST", "users/"+quentin+"/lock", nil)
+		s.stamped()
+		if got := s.count("SELECT max(position) FROM events"); got != last+1 {
+			t.Errorf("after position %d comes %d", last, got)
+		}
+	})
+}
+
+// stamped waits until every event has its position.
+func (s *server) stamped() {
+	s.Helper()
+	for late := time.Now().Add(20 * time.Second); s.count("SELECT count(*) FROM events WHERE position IS NULL") > 0; {
+		if time.Now().After(late) {
+			s.Fatal("there are events without a position")
+		}
+	}
 }

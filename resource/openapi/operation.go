@@ -222,6 +222,9 @@ func (b *builder) action(d *resource.Description, a *resource.ActionDescription,
 	switch a.Answer {
 	case resource.AnswersResource:
 		c.answer, c.etag = b.document(d, shown), tag()
+		if a.Issues {
+			c.answer = b.document(d, issued)
+		}
 	case resource.AnswersMeta:
 		c.answer = meta(open(nil))
 	case resource.AnswersNothing:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/resource"
 )
 
@@ -29,6 +30,15 @@ type Session struct {
 	CreatedAt, LastActiveAt, FinishedAt time.Time
 }
 
+// Seen notes the latest request of the session.
+func (s *Session) Seen(at time.Time, from auth.Origin) {
+	s.LastActiveAt, s.LastActiveIP, s.Port, s.Secure = at, "", int64(from.Address.Port()), from.Secure
+	if from.Address.IsValid() {
+		s.LastActiveIP = from.Address.Addr().String()
+	}
+	s.UserAgent = from.UserAgent
+}
+
 func finishedAt(s *Session) *time.Time { return &s.FinishedAt }
 
 // Schema is the entity session.
@@ -40,12 +50,12 @@ var Schema = resource.Schema[Session]{
 		resource.Attr("kind", func(s *Session) *string { return &s.Kind }).OneOf(Browser, OAuth2, Personal, Compat, Stream).ReadOnly().Filter(resource.Eq),
 		resource.Attr("created_at", func(s *Session) *time.Time { return &s.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
 		resource.Attr("last_active_at", func(s *Session) *time.Time { return &s.LastActiveAt }).Nullable().ReadOnly().Quiet().Filter(resource.Greater, resource.Less),
-		resource.Attr("finished_at", finishedAt).Nullable().ReadOnly(),
+		resource.Attr("finished_at", finishedAt).Nullable().ReadOnly().Filter(resource.Greater, resource.Less),
 		resource.Attr("last_active_ip", func(s *Session) *string { return &s.LastActiveIP }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("port", func(s *Session) *int64 { return &s.Port }).Nullable().ReadOnly().Quiet(),
-		resource.Attr("secure", func(s *Session) *bool { return &s.Secure }).ReadOnly().Doc("Whether the connection was TLS."),
+		resource.Attr("secure", func(s *Session) *bool { return &s.Secure }).ReadOnly().Quiet().Doc("Whether the connection was TLS."),
 		resource.Attr("resource", func(s *Session) *string { return &s.Resource }).Nullable().ReadOnly().Doc("The name that a stream's client chose."),
-		resource.Attr("user_agent", func(s *Session) *string { return &s.UserAgent }).Nullable().ReadOnly().MaxLength(1024),
+		resource.Attr("user_agent", func(s *Session) *string { return &s.UserAgent }).Nullable().ReadOnly().Quiet().MaxLength(auth.MaxUserAgent),
 		resource.Computed("current", func(view resource.View, s *Session) bool {
 			return view.Principal != nil && view.Principal.Session == s.ID
 		}).Doc("Whether this is the session of the caller."),
@@ -55,8 +65,18 @@ var Schema = resource.Schema[Session]{
 		resource.ToOne("client", "client", func(s *Session) *ulid.ULID { return &s.Client }).Nullable().ReadOnly().OnDelete(resource.Cascade).Inverse("sessions"),
 	},
 	Sorts: [][]string{{"created_at"}, {"last_active_at"}},
-	Filters: []resource.Filter{{Name: "status", Values: map[string]resource.Condition{
-		"active": resource.IsNull("finished_at"), "finished": resource.NotNull("finished_at")}}},
+	Filters: []resource.Filter{
+		{Name: "status", Values: map[string]resource.Condition{
+			"active": resource.IsNull("finished_at"), "finished": resource.NotNull("finished_at")}},
+		{Name: "except", Kind: resource.ID, Doc: "All but this one.", Where: func(id any) resource.Condition {
+			return resource.Not{Condition: resource.Equal("id", id)}
+		}},
+	},
+}
+
+// FinishedBefore is the condition of sessions that ended before a time.
+func FinishedBefore(at time.Time) resource.Condition {
+	return resource.Holds("finished_at", resource.Less, at)
 }
 
 // Type serves sessions out of a store.
@@ -64,7 +84,17 @@ func Type(sessions resource.Store[Session]) resource.Type[Session] {
 	return resource.Type[Session]{
 		Schema: Schema, List: sessions.List, Get: sessions.Get,
 		Actions: []resource.Action[Session]{
-			resource.Change("finish", sessions.Update, resource.End(finishedAt, "the session is finished already")).Doc("End the session; its tokens are refused from the next request on."),
+			resource.Change("finish", sessions.Update, resource.End(finishedAt, "the session is finished already")).Then(revokeToken).
+				Doc("End the session; its tokens are refused from the next request on."),
 		},
 	}
+}
+
+// revokeToken ends the personal token that a session is the use of.
+func revokeToken(tx *resource.Tx, s *Session) error {
+	if s.Kind != Personal {
+		return nil
+	}
+	_, err := tx.Do(resource.OnAll("revoke", "token", resource.FilterBy("session", s.ID.String()), resource.FilterBy("status", "active")))
+	return err
 }

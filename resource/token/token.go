@@ -18,11 +18,12 @@ type Token struct {
 	ID                               ulid.ULID
 	Name                             string
 	User                             ulid.ULID
+	Session                          ulid.ULID // in which the token is used; zero once that is forgotten
 	Scopes                           []string
 	CreatedAt, LastUsedAt, ExpiresAt time.Time
 	RevokedAt                        time.Time
 	Hash                             string // of the token, see [Hash]
-	Token                            string // set by its creation, never stored
+	Token                            string // set where it is made, never stored
 }
 
 var (
@@ -35,7 +36,7 @@ func revokedAt(t *Token) *time.Time { return &t.RevokedAt }
 // Schema is the entity token.
 var Schema = resource.Schema[Token]{
 	Name: "token", Plural: "tokens",
-	Doc: "A personal API token of a user. The token itself is shown once, in the answer to its creation.",
+	Doc: "A personal API token of a user, who may be a service account: a user without a password. The token itself is shown once, where it is made.",
 	ID:  func(t *Token) *ulid.ULID { return &t.ID },
 	Attributes: []resource.Attribute[Token]{
 		resource.Attr("name", func(t *Token) *string { return &t.Name }).Required().Example("nightly report"),
@@ -50,6 +51,8 @@ var Schema = resource.Schema[Token]{
 	},
 	References: []resource.Reference[Token]{
 		resource.ToOne("user", "user", func(t *Token) *ulid.ULID { return &t.User }).Required().Fixed().OnDelete(resource.Cascade).Inverse("tokens"),
+		resource.ToOne("session", "session", func(t *Token) *ulid.ULID { return &t.Session }).Nullable().ReadOnly().OnDelete(resource.Clear).
+			Doc("The session that the use of the token is: each ends with the other."),
 	},
 	Sorts: [][]string{{"created_at"}, {"expires_at"}},
 	Filters: []resource.Filter{
@@ -61,19 +64,24 @@ var Schema = resource.Schema[Token]{
 	},
 }
 
-// Type serves tokens out of a store.
-func Type(tokens resource.Store[Token]) resource.Type[Token] {
+// Type serves tokens out of a store. Open opens the sessions of new ones, in the transaction that writes them.
+func Type(tokens resource.Store[Token], open func(ctx context.Context, rows ...*Token) error) resource.Type[Token] {
 	return resource.Type[Token]{
 		Schema: Schema, List: tokens.List, Get: tokens.Get, Checks: []resource.Check[Token]{check},
 		Create: func(ctx context.Context, rows ...*Token) error {
 			for _, t := range rows {
-				t.Token = auth.NewToken(auth.PersonalToken)
-				t.Hash = Hash(auth.HashToken(t.Token))
+				t.renew()
+			}
+			if err := open(ctx, rows...); err != nil {
+				return err
 			}
 			return tokens.Create(ctx, rows...)
 		},
 		Actions: []resource.Action[Token]{
-			resource.Change("revoke", tokens.Update, resource.End(revokedAt, "the token is revoked already")).Doc("End the token; it is refused from the next request on."),
+			resource.Change("revoke", tokens.Update, resource.End(revokedAt, "the token is revoked already")).Then(finishSession).
+				Doc("End the token; it is refused from the next request on."),
+			resource.Command("regenerate", tokens.Update, regenerateArguments, regenerate).Issuing().
+				Doc("Make the token anew. The former is refused from the next request on; the new one stands in the answer, and nowhere else."),
 		},
 	}
 }
@@ -81,14 +89,45 @@ func Type(tokens resource.Store[Token]) resource.Type[Token] {
 // Hash is how the hash of a token is stored.
 func Hash(sum []byte) string { return hex.EncodeToString(sum) }
 
+// renew makes the token itself.
+func (t *Token) renew() {
+	t.Token = auth.NewToken(auth.PersonalToken)
+	t.Hash = Hash(auth.HashToken(t.Token))
+}
+
+var regenerateArguments = []resource.Attribute[Token]{
+	resource.Attr("expires_at", func(t *Token) *time.Time { return &t.ExpiresAt }).Nullable().
+		Doc("When the new token expires; as the former does, if not given."),
+}
+
+func regenerate(_ *resource.Tx, t, in *Token) error {
+	if !t.RevokedAt.IsZero() {
+		return resource.Errorf(resource.Ended, "the token is revoked")
+	}
+	if !in.ExpiresAt.IsZero() {
+		t.ExpiresAt = in.ExpiresAt
+	}
+	t.renew()
+	return nil
+}
+
+// finishSession ends the session that a token's use is.
+func finishSession(tx *resource.Tx, t *Token) error {
+	if t.Session == (ulid.ULID{}) {
+		return nil
+	}
+	_, err := tx.Do(resource.OnAll("finish", "session", resource.FilterBy("id", t.Session.String()), resource.FilterBy("status", "active")))
+	return err
+}
+
 // Usable reports whether the token is neither revoked nor expired.
 func (t *Token) Usable(now time.Time) bool {
 	return t.RevokedAt.IsZero() && (t.ExpiresAt.IsZero() || now.Before(t.ExpiresAt))
 }
 
-// check keeps a caller from making a token that may do more than the caller.
+// check keeps a caller from making a token that may do more than the caller, or has expired.
 func check(tx *resource.Tx, before, after *Token) error {
-	if before != nil {
+	if before != nil && before.Hash == after.Hash {
 		return nil
 	}
 	if !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(tx.Now) {

@@ -89,26 +89,51 @@ func Type(users resource.Store[User]) resource.Type[User] {
 		Actions: []resource.Action[User]{
 			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
 			resource.Change("unlock", users.Update, resource.Unstamp(lockedAt)).Doc("Let a locked user in again."),
-			resource.Change("deactivate", users.Update, deactivate).Doc("End the account, its sessions and its tokens."),
+			resource.Change("deactivate", users.Update, resource.Stamp(deactivatedAt)).Then(endAll).Doc("End the account, its sessions and its tokens."),
 			resource.Change("reactivate", users.Update, resource.Unstamp(deactivatedAt)).Doc("Open a deactivated account again; what ended stays ended."),
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
 			resource.Command("set-password", users.Update, passwordArguments, setPassword).Answering(resource.AnswersNothing).
-				Doc("Set a new password and, unless told otherwise, finish the user's sessions."),
+				Doc("Set a new password and, unless told otherwise, finish the user's sessions, but for those of personal tokens."),
+			resource.Run[User]("finish-sessions", finishArguments, finishSessions).Answering(resource.AnswersMeta).
+				Doc("Finish the user's sessions, those of personal tokens only if told so; `meta.finished` is how many they were."),
 		},
 	}
 }
 
-func deactivate(tx *resource.Tx, u *User) error {
-	if !u.DeactivatedAt.IsZero() {
-		return nil
-	}
-	u.DeactivatedAt = tx.Now
-	_, err := tx.Do(finishSessions(u), resource.OnAll("revoke", "token", resource.FilterBy("user", u.ID.String()), resource.FilterBy("revoked", "false")))
+func endAll(tx *resource.Tx, u *User) error {
+	_, err := tx.Do(finish(u.ID), resource.OnAll("revoke", "token", resource.FilterBy("user", u.ID.String()), resource.FilterBy("revoked", "false")))
 	return err
 }
 
-func finishSessions(u *User) resource.Operation {
-	return resource.OnAll("finish", "session", resource.FilterBy("user", u.ID.String()), resource.FilterBy("status", "active"))
+// finish is the operation that ends the sessions of a user which meet further filters.
+func finish(user ulid.ULID, further ...resource.FilterArgument) resource.Operation {
+	return resource.OnAll("finish", "session",
+		append(further, resource.FilterBy("user", user.String()), resource.FilterBy("status", "active"))...)
+}
+
+// signedIn are the sessions that begin with a sign-in, not those of personal tokens.
+var signedIn = resource.FilterBy("kind", "browser", "oauth2", "compat", "stream")
+
+type finishArgument struct{ exceptCurrent, tokens bool }
+
+var finishArguments = []resource.Attribute[finishArgument]{
+	resource.Attr("except_current", func(a *finishArgument) *bool { return &a.exceptCurrent }).Doc("Leave the session of the caller."),
+	resource.Attr("tokens", func(a *finishArgument) *bool { return &a.tokens }).Doc("Revoke the user's personal tokens too."),
+}
+
+func finishSessions(tx *resource.Tx, id ulid.ULID, a *finishArgument) (resource.Meta, error) {
+	var further []resource.FilterArgument
+	if !a.tokens {
+		further = append(further, signedIn)
+	}
+	if current := tx.Principal.Session; a.exceptCurrent && current != (ulid.ULID{}) {
+		further = append(further, resource.FilterBy("except", current.String()))
+	}
+	done, err := tx.Do(finish(id, further...))
+	if err != nil {
+		return nil, err
+	}
+	return resource.Meta{"finished": done[0].Affected}, nil
 }
 
 type adminArgument struct{ admin bool }
@@ -137,7 +162,7 @@ func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
 	if !p.finishSessions {
 		return nil
 	}
-	_, err := tx.Do(finishSessions(u))
+	_, err := tx.Do(finish(u.ID, signedIn))
 	return err
 }
 

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/auth"
+	"reeve/resource"
+	"reeve/resource/activity"
+	"reeve/resource/session"
+	"reeve/resource/token"
+	"reeve/resource/user"
+	"reeve/storage"
+)
+
+// newActivity notes the activity of users, sessions and personal tokens in their tables.
+func (a *app) newActivity() *activity.Log {
+	return activity.New(activity.Config{Database: a.database, Log: a.log, Writers: map[string]activity.Writer{
+		user.Schema.Name: writer(a.users, func(u *user.User) *time.Time { return &u.LastActiveAt }, nil),
+		session.Schema.Name: writer(a.sessions, func(s *session.Session) *time.Time { return &s.LastActiveAt },
+			func(s *session.Session, seen activity.Sighting) { s.Seen(seen.At, seen.From) }),
+		token.Schema.Name: writer(a.tokens, func(t *token.Token) *time.Time { return &t.LastUsedAt }, nil),
+	}})
+}
+
+// writer notes a sighting in a row: its time and, unless it is nil, what further notes.
+func writer[T any](table *storage.Table[T], last func(*T) *time.Time, further func(*T, activity.Sighting)) activity.Writer {
+	return func(ctx context.Context, id ulid.ULID, seen activity.Sighting, before time.Time) (time.Time, error) {
+		row, err := table.Update(ctx, id, func(row *T) error {
+			if at := last(row); !at.After(before) && seen.At.After(*at) {
+				*at = seen.At
+				if further != nil {
+					further(row, seen)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return time.Time{}, err
+		}
+		return *last(row), nil
+	}
+}
+
+// noting notes who sends requests, once that is known.
+func (a *app) noting(authenticate func(*http.Request) (*auth.Principal, error)) func(*http.Request) (*auth.Principal, error) {
+	return func(r *http.Request) (*auth.Principal, error) {
+		p, err := authenticate(r)
+		if err == nil {
+			a.activity.Saw(auth.OriginOf(r.Context()), resource.Identifier{Type: p.Type, ID: p.ID},
+				resource.Identifier{Type: session.Schema.Name, ID: p.Session}, resource.Identifier{Type: token.Schema.Name, ID: p.Token})
+		}
+		return p, err
+	}
+}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+	"reeve/resource/activity"
+	"reeve/resource/session"
+)
+
+// current are the sessions that are marked as the caller's, when a token asks for those that meet a filter.
+func (s *server) current(c credential, filter string) (ids []string) {
+	s.Helper()
+	page := s.send("GET", "/api/admin/v1/sessions?page[first]=1000&"+filter, nil, "Authorization: "+c.header)
+	for i := range idsOf(page.document) {
+		if dig(page.document, "data", i, "attributes", "current") == true {
+			ids = append(ids, dig(page.document, "data", i, "id").(string))
+		}
+	}
+	return ids
+}
+
+// sessionOf is the session of a personal token.
+func (s *server) sessionOf(c credential) string {
+	s.Helper()
+	return fmt.Sprint(dig(s.get("tokens/"+c.id), "data", "relationships", "session", "data", "id"))
+}
+
+// TestActivity sees that requests are noted in the user, the session and the token that they belong to, soon or when
+// the server stops, and that nobody is told.
+func TestActivity(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+example)
+		c, access := s.personalToken("report"), s.accessToken()
+		s.warm(c)
+		flush := func() {
+			t.Helper()
+			if err := s.app.activity.Flush(t.Context(), activity.Interval); err != nil {
+				t.Fatal(err)
+			}
+		}
+		flush()
+		events, begun := s.events(), time.Now()
+		of := s.sessionOf(c)
+		version := func(a answer) string { version, _, _ := strings.Cut(a.Header.Get("ETag"), "."); return version }
+		before := version(s.send("GET", "/api/admin/v1/sessions/"+of, nil))
+		for range 3 {
+			if a := s.send("GET", "/api/admin/v1/me", nil, "Authorization: "+c.header, "User-Agent: report/1.0 \xff"); a.StatusCode != 200 {
+				t.Fatalf("%d %s", a.StatusCode, a.text)
+			}
+			s.ask(access)
+		}
+		flush() // within the minute
+		if n := s.count("SELECT count(*) FROM sessions WHERE user_agent = 'report/1.0 '"); n != 0 {
+			t.Error("activity is written twice within a minute")
+		}
+		if err := s.app.activity.Flush(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		noted := s.send("GET", "/api/admin/v1/sessions/"+of, nil)
+		for name, want := range map[string]any{"last_active_ip": "127.0.0.1", "user_agent": "report/1.0 ", "kind": "personal", "secure": false, "current": false} {
+			if got := dig(noted.document, "data", "attributes", name); got != want {
+				t.Errorf("the session's %s is %v, not %v", name, got, want)
+			}
+		}
+		for path, name := range map[string]string{
+			"sessions/" + of: "last_active_at", "sessions/" + access.id: "last_active_at", "users/" + c.owner: "last_active_at", "tokens/" + c.id: "last_used_at",
+		} {
+			text := fmt.Sprint(dig(s.get(path), "data", "attributes", name))
+			if at, err := time.Parse(time.RFC3339Nano, text); err != nil || at.Before(begun.Add(-time.Second)) || at.After(time.Now()) {
+				t.Errorf("%s of %s is %s", name, path, text)
+			}
+		}
+		if s.events() != events || version(noted) != before {
+			t.Error("an activity left an event, or changed a version")
+		}
+	})
+}
+
+// TestActivityOnStop sees that what is not written yet is written when the server stops.
+func TestActivityOnStop(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		var owner string
+		t.Run("serving", func(t *testing.T) {
+			s := start(t, uri, everything)
+			c := s.personalToken("report")
+			owner = c.owner
+			s.ask(c)
+		})
+		s := newTestServer(t, uri)
+		if n := s.count("SELECT count(*) FROM users WHERE username = 'report' AND last_active_at IS NOT NULL"); n != 1 {
+			t.Errorf("the activity of %s is lost", owner)
+		}
+	})
+}
+
+// TestFinish sees that a session and its personal token end with one another, and what of a user's sessions ends when.
+func TestFinish(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+example)
+		now := time.Now()
+		state := func(c credential) string {
+			return fmt.Sprint(dig(s.get("sessions/"+s.sessionOf(c)), "data", "attributes", "finished_at") != nil, " ",
+				dig(s.get("tokens/"+c.id), "data", "attributes", "revoked_at") != nil, " ", s.ask(c))
+		}
+		c := s.personalToken("first")
+		s.warm(c)
+		if got := s.current(c, "filter[user]="+c.owner); !slices.Equal(got, []string{s.sessionOf(c)}) {
+			t.Errorf("the current session is %v", got)
+		}
+		s.do(200, "POST", "sessions/"+s.sessionOf(c)+"/finish", nil)
+		if got := state(c); got != "true true 401" {
+			t.Errorf("finished: %s", got)
+		}
+		s.do(409, "POST", "tokens/"+c.id+"/revoke", nil)
+		c = s.personalToken("second")
+		s.warm(c)
+		s.do(200, "POST", "tokens/"+c.id+"/revoke", nil)
+		if got := state(c); got != "true true 401" {
+			t.Errorf("revoked: %s", got)
+		}
+		s.do(409, "POST", "sessions/"+s.sessionOf(c)+"/finish", nil)
+		// Both ways at once, again and again: each token is revoked once, and nobody waits for ever.
+		for i := range 10 {
+			c := s.personalToken(fmt.Sprintf("both-%d", i))
+			path, done := "sessions/"+s.sessionOf(c)+"/finish", make(chan int, 2)
+			for _, path := range []string{path, "tokens/" + c.id + "/revoke"} {
+				go func() {
+					a, err := s.try("POST", "/api/admin/v1/"+path, nil)
+					if err != nil {
+						t.Error(err)
+						done <- 0
+						return
+					}
+					done <- a.StatusCode
+				}()
+			}
+			statuses := []int{<-done, <-done}
+			if slices.Sort(statuses); statuses[0] != 200 || statuses[1] != 409 && statuses[1] != 503 || state(c) != "true true 401" {
+				t.Errorf("both at once: %v, %s", statuses, state(c))
+			}
+		}
+
+		// Of a user's sessions: those of sign-ins, then of tokens, but not the caller's.
+		c = s.personalToken("third")
+		s.warm(c)
+		add := func(kinds ...string) (ids []string) {
+			t.Helper()
+			for _, kind := range kinds {
+				row := &session.Session{ID: resource.NamedID("session", fmt.Sprint(kind, time.Now().UnixNano())), Kind: kind, CreatedAt: now}
+				row.User = ulid.MustParse(c.owner)
+				if err := s.app.sessions.Create(t.Context(), row); err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, row.ID.String())
+			}
+			return ids
+		}
+		active := func(want int) {
+			t.Helper()
+			if got := dig(s.get("sessions?count=only&filter[status]=active&filter[user]="+c.owner), "meta", "count"); got != float64(want) {
+				t.Errorf("%v sessions are active, not %d", got, want)
+			}
+		}
+		finish := func(arguments map[string]any, want int, headers ...string) {
+			t.Helper()
+			a := s.send("POST", "/api/admin/v1/users/"+c.owner+"/finish-sessions", arguments, headers...)
+			if a.StatusCode != 200 || dig(a.document, "meta", "finished") != float64(want) {
+				t.Errorf("finish-sessions: %d %s, not %d", a.StatusCode, a.text, want)
+			}
+		}
+		add("browser", "oauth2", "compat", "stream")
+		finish(map[string]any{}, 4)
+		active(1)
+		add("browser")
+		finish(map[string]any{"tokens": true, "except_current": true}, 1, "Authorization: "+c.header)
+		if status := s.ask(c); status != 200 {
+			t.Errorf("the caller's own token: %d", status)
+		}
+		add("browser", "oauth2")
+		s.do(204, "POST", "users/"+c.owner+"/set-password", map[string]any{"password": "slaughterhouse", "finish_sessions": false})
+		active(3)
+		s.do(200, "POST", "users/"+c.owner+"/lock", nil)
+		active(3)
+		if status := s.ask(c); status != 401 {
+			t.Errorf("locked: %d", status)
+		}
+		s.do(200, "POST", "users/"+c.owner+"/unlock", nil)
+		if status := s.ask(c); status != 200 {
+			t.Errorf("unlocked: %d", status)
+		}
+		s.do(204, "POST", "users/"+c.owner+"/set-password", map[string]any{"password": "slaughterhouse five"})
+		active(1)
+		finish(map[string]any{"tokens": true}, 1)
+		if got := state(c); got != "true true 401" {
+			t.Errorf("with its tokens: %s", got)
+		}
+		finish(map[string]any{"tokens": true}, 0)
+		c = s.personalToken("fourth")
+		add("browser", "oauth2")
+		s.do(200, "POST", "users/"+c.owner+"/deactivate", nil)
+		active(0)
+		if got := state(c); got != "true true 401" {
+			t.Errorf("deactivated: %s", got)
+		}
+		// An access token's session is current too, and takes its token along.
+		access := s.accessToken()
+		if got := s.current(access, "filter[status]=active&filter[client]="+exampleClient); !slices.Equal(got, []string{access.id}) {
+			t.Errorf("the current session is %v", got)
+		}
+	})
+}
+
+// TestRegenerate sees that a token made anew takes the place of the former at once, and can do no more than its maker.
+func TestRegenerate(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		c := s.personalToken("service")
+		s.warm(c)
+		made := s.do(200, "POST", "tokens/"+c.id+"/regenerate", nil)
+		next := credential{header: "Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token"))}
+		if before, after := s.ask(c), s.ask(next); before != 401 || after != 200 {
+			t.Errorf("the former token gets %d, the next one %d", before, after)
+		}
+		if got := s.current(next, "filter[user]="+c.owner); !slices.Equal(got, []string{s.sessionOf(c)}) {
+			t.Errorf("the current session is %v", got)
+		}
+		expires := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+		made = s.do(200, "POST", "tokens/"+c.id+"/regenerate", map[string]any{"expires_at": expires.Format(time.RFC3339)})
+		if got := dig(made, "data", "attributes", "expires_at"); got != expires.Format("2006-01-02T15:04:05.000000Z") {
+			t.Errorf("it expires at %v", got)
+		}
+		last := credential{header: "Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token"))}
+		s.do(422, "POST", "tokens/"+c.id+"/regenerate", map[string]any{"expires_at": "2020-01-01T00:00:00Z"})
+		s.do(404, "POST", "tokens/regenerate?filter[user]="+c.owner, nil)
+		weak := s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "weak", "scopes": []string{"urn:reeve:token:regenerate"}},
+			map[string]any{"user": toOne("user", c.owner)}))
+		if a := s.send("POST", "/api/admin/v1/tokens/"+c.id+"/regenerate", nil, "Authorization: Bearer "+dig(weak, "data", "attributes", "token").(string)); a.StatusCode != http.StatusForbidden {
+			t.Errorf("a token for more than its maker may: %d %s", a.StatusCode, a.text)
+		}
+		if status := s.ask(last); status != 200 {
+			t.Errorf("what was refused took the token away: %d", status)
+		}
+		if text := fmt.Sprint(s.get("events?filter[verb]=regenerate")); !strings.Contains(text, "hash:map[]") || strings.Contains(text, strings.TrimPrefix(last.header, "Bearer ")) {
+			t.Errorf("the trail says %s", text)
+		}
+		s.do(200, "POST", "tokens/"+c.id+"/revoke", nil)
+		s.do(409, "POST", "tokens/"+c.id+"/regenerate", nil)
+	})
+}
