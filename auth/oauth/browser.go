@@ -59,6 +59,9 @@ func (s *Server) findBrowser(r *http.Request) (*Browser, *auth.Principal, error)
 	if err != nil {
 		return nil, nil, err
 	}
+	if s.config.Seen != nil {
+		s.config.Seen(r.Context(), who)
+	}
 	return b, who, nil
 }
 

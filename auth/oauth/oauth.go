@@ -51,6 +51,9 @@ type Config struct {
 	// the user is gone or may not sign in.
 	Subject func(ctx context.Context, user ulid.ULID, scopes []string) (*auth.Principal, error)
 
+	// Seen notes a request of the browser in which somebody has signed in. It may be nil.
+	Seen func(ctx context.Context, who *auth.Principal)
+
 	// NewSession opens a session, in the transaction that writes its first token: of a client, of a user through a
 	// client, or, if the client is zero, of a user with a browser.
 	NewSession func(ctx context.Context, actor *auth.Principal, client, user ulid.ULID) (session ulid.ULID, err error)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -45,14 +44,8 @@ func writer[T any](table *storage.Table[T], last func(*T) *time.Time, further fu
 	}
 }
 
-// noting notes who sends requests, once that is known.
-func (a *app) noting(authenticate func(*http.Request) (*auth.Principal, error)) func(*http.Request) (*auth.Principal, error) {
-	return func(r *http.Request) (*auth.Principal, error) {
-		p, err := authenticate(r)
-		if err == nil {
-			a.activity.Saw(auth.OriginOf(r.Context()), resource.Identifier{Type: p.Type, ID: p.ID},
-				resource.Identifier{Type: session.Schema.Name, ID: p.Session}, resource.Identifier{Type: token.Schema.Name, ID: p.Token})
-		}
-		return p, err
-	}
+// saw notes a request of a user, with the session and the token that it belongs to.
+func (a *app) saw(ctx context.Context, who *auth.Principal) {
+	a.activity.Saw(auth.OriginOf(ctx), resource.Identifier{Type: who.Type, ID: who.ID},
+		resource.Identifier{Type: session.Schema.Name, ID: who.Session}, resource.Identifier{Type: token.Schema.Name, ID: who.Token})
 }

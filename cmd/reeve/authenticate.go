@@ -22,7 +22,7 @@ func (a *app) authorizationServer(c *configuration, passwords *auth.Passwords) (
 	return oauth.New(oauth.Config{
 		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
 		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Keys: a.keys,
-		SignIn: passwords.SignIn, Subject: a.subject,
+		SignIn: passwords.SignIn, Subject: a.subject, Seen: a.saw,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})
 }
@@ -79,12 +79,16 @@ func (a *app) authenticator(c *configuration, authorization *oauth.Server, passw
 	return auth.NewAuthenticator(lookups, time.Now)
 }
 
-// authenticate turns the authenticator's answers into those of the API: what is no 401 is passed on.
-func authenticate(authenticator *auth.Authenticator) func(*http.Request) (*auth.Principal, error) {
+// authenticate turns the authenticator's answers into those of the API, where what is no 401 is passed on, and notes who
+// sends requests.
+func (a *app) authenticate(authenticator *auth.Authenticator) func(*http.Request) (*auth.Principal, error) {
 	return func(r *http.Request) (*auth.Principal, error) {
 		principal, err := authenticator.Authenticate(r.Context(), r.Header.Get("Authorization"))
 		if errors.Is(err, auth.ErrMissing) || errors.Is(err, auth.ErrInvalid) {
 			return nil, resource.Errorf(resource.Unauthenticated, "%v", err)
+		}
+		if err == nil {
+			a.saw(r.Context(), principal)
 		}
 		return principal, err
 	}

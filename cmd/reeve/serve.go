@@ -116,7 +116,7 @@ func stop(server *http.Server, grace time.Duration) error {
 // mounts are the paths of each resource that a listener can name.
 func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator) mounts {
 	api := httpapi.New(httpapi.Config{
-		Engine: a.engine, Authenticate: a.noting(authenticate(authenticator)), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
+		Engine: a.engine, Authenticate: a.authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
 		Answers: a.answers, Log: a.log,
 	})
 	info := openapi.Info{

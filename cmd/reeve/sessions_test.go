@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/oauth2"
 
+	"reeve/auth"
 	"reeve/resource"
 	"reeve/resource/activity"
 	"reeve/resource/session"
@@ -253,5 +255,46 @@ func TestRegenerate(t *testing.T) {
 		}
 		s.do(200, "POST", "tokens/"+c.id+"/revoke", nil)
 		s.do(409, "POST", "tokens/"+c.id+"/regenerate", nil)
+	})
+}
+
+// TestSignedInEnds sees what becomes of a user's browser, access token and refresh token, remembered by the node, when
+// their sessions or their account end, or are locked.
+func TestSignedInEnds(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+seedClients)
+		for action, arguments := range map[string]any{
+			"finish-sessions": map[string]any{}, "set-password": map[string]any{"password": "slaughterhouse five"}, "deactivate": nil, "lock": nil,
+		} {
+			name := "montana-" + action
+			id := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": name, "password": "tralfamadore"}, nil)))
+			s.do(200, "POST", "users/"+id+"/set-admin", map[string]any{"admin": true})
+			b, config := s.browser(), s.oauthClient(pageClient, auth.AdminScope)
+			authorize := config.AuthCodeURL("x", oauth2.S256ChallengeOption("y"))
+			b.submit(b.visit(authorize), "do", "sign-in", "username", name, "password", "tralfamadore")
+			token := b.tokens(config)
+			c := credential{header: "Bearer " + token.AccessToken, owner: id}
+			s.warm(c)
+			if kinds := s.get("sessions?filter[status]=active&filter[kind]=browser&filter[user]=" + id); dig(kinds, "meta", "count") != 1.0 {
+				t.Errorf("%s: %v", action, kinds["meta"])
+			}
+			a := s.send("POST", "/api/admin/v1/users/"+id+"/"+action, arguments)
+			if status := s.ask(c); a.StatusCode/100 != 2 || status != 401 {
+				t.Errorf("%s: %d, then %d", action, a.StatusCode, status)
+			}
+			if v := b.visit(authorize); !strings.Contains(v.text, `name="password"`) {
+				t.Errorf("%s: the browser is signed in still", action)
+			}
+			if action == "lock" {
+				s.do(200, "POST", "users/"+id+"/unlock", nil)
+				if v := b.visit(authorize); s.ask(c) != 200 || strings.Contains(v.text, `name="password"`) {
+					t.Errorf("%s ended something", action)
+				}
+				continue
+			}
+			if _, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); errorCode(err) != "invalid_grant" {
+				t.Errorf("%s: the refresh token: %v", action, err)
+			}
+		}
 	})
 }
