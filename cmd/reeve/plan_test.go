@@ -66,6 +66,16 @@ func TestPlansOfRelations(t *testing.T) {
 				t.Errorf("the members of a large group:\n%s", plan)
 			}
 		}
+		var thousand resource.Any
+		for _, id := range ids[:1000] {
+			thousand = append(thousand, resource.Equal("id", id))
+		}
+		for _, order := range []resource.Order{nil, resource.ParseOrder([]string{"username"})} {
+			q := resource.Query{Where: thousand, Order: order, Window: pagination.First(1000)}
+			if plan := explain(t, a.users, q); sorts(plan) || unindexed(plan) && !taken(plan) {
+				t.Errorf("a thousand users by their ids, in the order %v:\n%s", order, plan)
+			}
+		}
 		of := func(relation string) resource.Query {
 			return resource.Query{Of: &resource.Relation{Name: relation, To: ids[:100]}, Window: pagination.First(10), Count: pagination.CountNone}
 		}
