@@ -76,7 +76,7 @@ const DefaultMaxLength = 255
 // Attr declares an attribute that is stored, shown and written through a member of T. Each check is asked about
 // a value that a request gives; its error is the detail of a 422.
 func Attr[T any, V Value](name string, member func(*T) *V, checks ...func(V) error) Attribute[T] {
-	a := Input(name, member, func(v V) (V, error) {
+	return Canonical(name, member, func(v V) (V, error) {
 		for _, check := range checks {
 			if err := check(v); err != nil {
 				return v, err
@@ -84,6 +84,12 @@ func Attr[T any, V Value](name string, member func(*T) *V, checks ...func(V) err
 		}
 		return v, nil
 	})
+}
+
+// Canonical declares an attribute as [Attr] does, each value of which is kept in one form: as transform makes it of
+// what a request gives. Its error is the detail of a 422.
+func Canonical[T any, V Value](name string, member func(*T) *V, transform func(V) (V, error)) Attribute[T] {
+	a := Input(name, member, transform)
 	a.AttributeDescription.WriteOnly, a.Stored = false, true
 	c := codecOf[V]()
 	a.null = func(row *T) bool { return c.null(*member(row)) }

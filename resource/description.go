@@ -37,6 +37,7 @@ type Description struct {
 	Sorts      [][]string
 	Actions    []ActionDescription
 	Lookups    []string
+	Forcible   bool
 	Singleton  bool
 	Open       bool
 }
@@ -44,7 +45,7 @@ type Description struct {
 func (t *Type[T]) describe() Description {
 	d := Description{
 		Name: t.Schema.Name, Plural: t.Schema.Plural, Doc: t.Schema.Doc, Exclusive: t.Schema.exclusive(),
-		Filters: t.Schema.AllFilters(), Sorts: t.Schema.Sorts, Lookups: t.Lookups, Singleton: t.Singleton, Open: t.Open,
+		Filters: t.Schema.AllFilters(), Sorts: t.Schema.Sorts, Lookups: t.Lookups, Forcible: t.Forcible, Singleton: t.Singleton, Open: t.Open,
 	}
 	for _, verb := range []struct {
 		name   string
@@ -112,6 +113,10 @@ func (d *Description) Permissions() []string {
 	verbs := slices.Clone(d.Verbs)
 	for _, a := range d.Actions {
 		verbs = append(verbs, a.Name)
+	}
+	writable := func(r ReferenceDescription) bool { return r.Writable(false) && r.Many }
+	if !d.Serves(Update) && slices.ContainsFunc(d.References, writable) {
+		verbs = append(verbs, Update)
 	}
 	slices.Sort(verbs)
 	return verbs

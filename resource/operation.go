@@ -24,6 +24,8 @@ type Operation struct {
 
 	MaxAffected int // an action on all that meets filters changes nothing if it would change more; 0 for any number
 
+	Force bool // a write may do what the type's checks refuse unless it is forced
+
 	Body      Body
 	IfMatch   []string        // tags of the only versions that a write on one resource is about; nil for all
 	Principal *auth.Principal // nil if nobody knows who asks

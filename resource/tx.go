@@ -24,11 +24,20 @@ type Tx struct {
 	engine *Engine
 	types  map[string]served
 	events []*Event
-	cause  Identifier
 
-	ifMatch []string // of the operation that runs
-	reached reach    // of the operation that runs
+	running
 }
+
+// running is what concerns the operation that runs.
+type running struct {
+	cause   Identifier // of the events that follow from it
+	ifMatch []string
+	reached reach
+	forced  bool
+}
+
+// Forced reports whether the caller means what a check refuses unless it is forced, see [Type.Forcible].
+func (tx *Tx) Forced() bool { return tx.forced }
 
 // newTx is a transaction that has not begun: its types and its time are those of now.
 func (e *Engine) newTx() *Tx {
@@ -121,10 +130,10 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 	event := NewEvent(tx, tx.Now, tx.Principal, op.Verb, Identifier{op.Type, id})
 	event.Request, event.Cause = op.Request, tx.cause
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
-	place, cause, ifMatch, reached := len(tx.events), tx.cause, tx.ifMatch, tx.reached
-	tx.events, tx.cause, tx.ifMatch, tx.reached = append(tx.events, event), Identifier{"event", event.ID}, op.IfMatch, reach
+	place, outer := len(tx.events), tx.running
+	tx.events, tx.running = append(tx.events, event), running{Identifier{"event", event.ID}, op.IfMatch, reach, op.Force}
 	result, changes, effect, err := run(tx, id)
-	tx.cause, tx.ifMatch, tx.reached = cause, ifMatch, reached
+	tx.running = outer
 	if err != nil {
 		tx.events = tx.events[:place]
 		return Result{}, err

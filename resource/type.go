@@ -25,6 +25,7 @@ type Type[T any] struct {
 
 	Checks []Check[T]
 
+	Forcible  bool // some of its checks let pass what is forced, see [Tx.Forced]
 	Singleton bool // one resource, served at the path of the type itself; its id is NamedID(name, "")
 	Open      bool // every caller who is known may get it
 }

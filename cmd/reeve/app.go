@@ -18,6 +18,8 @@ import (
 	"reeve/resource/idempotency"
 	"reeve/resource/me"
 	"reeve/resource/module"
+	"reeve/resource/permission"
+	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/token"
 	"reeve/resource/types"
@@ -37,6 +39,7 @@ type app struct {
 	sessions  *storage.Table[session.Session]
 	tokens    *storage.Table[token.Token]
 	groups    *storage.Table[group.Group]
+	roles     *storage.Table[role.Role]
 	clients   *storage.Table[client.Client]
 	codes     *storage.Table[oauth.Code]
 	refreshes *storage.Table[oauth.RefreshToken]
@@ -91,6 +94,7 @@ func (a *app) declare(db *storage.DB) error {
 	a.sessions = table(d, session.Schema)
 	a.tokens = table(d, token.Schema)
 	a.groups = table(d, group.Schema)
+	a.roles = table(d, role.Schema)
 	a.codes = table(d, oauth.CodeSchema)
 	a.refreshes = table(d, oauth.RefreshSchema)
 	a.access = table(d, oauth.TokenSchema)
@@ -111,11 +115,12 @@ func (a *app) declare(db *storage.DB) error {
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	modules := module.NewLoader(registry)
 	modules.Know(module.Module{
-		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, the trail, and the server's own types.", Core: true,
+		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
-			user.Type(a.users), client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens, a.openSessions),
-			group.Type(a.groups, a.groups.Linkage("members")),
-			event.Type(a.database.Events()),
+			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights),
+			client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens, a.openSessions, a.rightsOf),
+			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
+			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(modules), types.Of(registry), me.Type(), version.Type(),
 		},
 	})
@@ -137,13 +142,17 @@ func table[T any](d *declaring, schema resource.Schema[T]) *storage.Table[T] {
 	return t
 }
 
-// openCurrent puts the program together and brings its tables up to date.
+// openCurrent puts the program together and brings its tables, and what comes with it, up to date.
 func openCurrent(ctx context.Context, c *configuration) (*app, error) {
 	a, err := open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.database.Migrate(ctx); err != nil {
+	err = a.database.Migrate(ctx)
+	if err == nil {
+		err = role.BuiltIn(ctx, a.database, a.roles, time.Now())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w (and closing: %v)", err, a.database.Close())
 	}
 	return a, nil

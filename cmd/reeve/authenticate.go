@@ -12,6 +12,7 @@ import (
 	"reeve/auth/oauth"
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/token"
 	"reeve/resource/user"
@@ -120,7 +121,7 @@ func (a *app) subject(ctx context.Context, id ulid.ULID, scopes []string) (*auth
 	if err != nil {
 		return nil, err
 	}
-	return principal(u, auth.ScopePermissions(scopes)), nil
+	return a.principal(ctx, u, auth.ScopePermissions(scopes))
 }
 
 // password finds an account by its username, for sign-in by password.
@@ -129,10 +130,11 @@ func (a *app) password(ctx context.Context, username string) (hash string, who *
 	if err != nil || u == nil {
 		return "", nil, err
 	}
-	if !u.MaySignIn() {
-		return "", principal(u, nil), nil
+	who, err = a.principal(ctx, u, unlimited)
+	if err != nil || !u.MaySignIn() {
+		return "", who, err
 	}
-	return u.PasswordHash, principal(u, []auth.Permission{{Type: auth.Any, Verb: auth.Any}}), nil
+	return u.PasswordHash, who, nil
 }
 
 // notePatience is how long a sign-in waits for what is to be noted of it.
@@ -184,12 +186,32 @@ func (a *app) notSignedIn(ctx context.Context, verb string, who *auth.Principal,
 	}
 }
 
-// principal is a user with permissions, which only an administrator has.
-func principal(u *user.User, permissions []auth.Permission) *auth.Principal {
-	if !u.CanRequestAdmin {
-		permissions = nil
+var unlimited = []auth.Permission{{Type: auth.Any, Verb: auth.Any}}
+
+// rights are the permissions of a user: by roles, and all for an administrator.
+func (a *app) rights(ctx context.Context, u *user.User) ([]auth.Permission, error) {
+	if u.CanRequestAdmin {
+		return unlimited, nil
 	}
-	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: permissions}
+	return role.Rights(ctx, a.roles, u.ID)
+}
+
+// rightsOf are the permissions of the user with an id.
+func (a *app) rightsOf(ctx context.Context, id ulid.ULID) ([]auth.Permission, error) {
+	u, err := a.users.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return a.rights(ctx, u)
+}
+
+// principal is a user, with what some permissions and the user's own rights have in common.
+func (a *app) principal(ctx context.Context, u *user.User, permissions []auth.Permission) (*auth.Principal, error) {
+	rights, err := a.rights(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: auth.Meet(rights, permissions)}, nil
 }
 
 // only is the one row with a value in an attribute that is unique, nil if there is none.

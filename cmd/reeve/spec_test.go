@@ -65,7 +65,10 @@ func TestSpecIsTrue(t *testing.T) {
 				return fmt.Sprint(s.register(201, map[string]any{"redirect_uris": []string{"https://x.example.com/"}})["client_id"]), nil
 			}},
 			Members: map[string]func(int) map[string]any{
-				"updateUser": email, "updateUserByUsername": email,
+				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },
+				"updateRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-", n)} },
+				"updateRoleByName": func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-by-name-", n)} },
+				"updateUser":       email, "updateUserByUsername": email,
 				"createUser": func(n int) map[string]any {
 					return map[string]any{"username": fmt.Sprint("made-", n), "email": fmt.Sprintf("made-%d@example.com", n)}
 				},

@@ -30,17 +30,20 @@ var Schema = resource.Schema[Group]{
 		resource.Attr("description", func(g *Group) *string { return &g.Description }).Nullable().MaxLength(10_000),
 		resource.Attr("created_at", func(g *Group) *time.Time { return &g.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
 	},
-	References: []resource.Reference[Group]{resource.ToMany[Group]("members", "user").Inverse("groups")},
-	Sorts:      [][]string{{"name"}, {"created_at"}},
+	References: []resource.Reference[Group]{
+		resource.ToMany[Group]("members", "user").Inverse("groups"),
+		resource.ToMany[Group]("roles", "role").Inverse("groups").Doc("What the members of the group may do."),
+	},
+	Sorts: [][]string{{"name"}, {"created_at"}},
 	Filters: []resource.Filter{{Name: "member", Kind: resource.ID, Doc: "The id of a user who is a member.", Where: func(user any) resource.Condition {
 		return resource.Exists{Relation: "members", Condition: resource.Equal("id", user)}
 	}}},
 }
 
-// Type serves groups out of a store, with the linkage of their members.
-func Type(groups resource.Store[Group], members resource.Linkage) resource.Type[Group] {
+// Type serves groups out of a store, with the linkage of their members and their roles.
+func Type(groups resource.Store[Group], members, roles resource.Linkage) resource.Type[Group] {
 	return resource.Type[Group]{
-		Schema: Schema, Lookups: []string{"key"}, Linkages: map[string]resource.Linkage{"members": members},
+		Schema: Schema, Lookups: []string{"key"}, Linkages: map[string]resource.Linkage{"members": members, "roles": roles},
 		List: groups.List, Get: groups.Get, Update: groups.Update, Delete: groups.Delete,
 		Create: func(ctx context.Context, rows ...*Group) error {
 			for _, g := range rows {

@@ -33,7 +33,8 @@ type query struct {
 	include    []string            // nil if not asked for
 	fields     map[string][]string // by type
 	affected   int                 // at most; 0 for any number
-	profile    bool                // pages are asked for by the cursor pagination profile
+	force      bool
+	profile    bool // pages are asked for by the cursor pagination profile
 }
 
 // takes says which parameters an operation has.
@@ -43,6 +44,7 @@ type takes struct {
 	filters  bool
 	shows    bool // include and fields
 	affected bool // max_affected
+	force    bool
 	profile  bool // pages are those of the cursor pagination profile unless page[first] or page[last] says otherwise
 }
 
@@ -132,6 +134,11 @@ func (r *queryReader) read(name, value string) {
 		r.query.include = commas(value)
 	case r.takes.affected && name == "max_affected":
 		r.query.affected = r.number(name, value, 1<<31-1)
+	case r.takes.force && name == "force":
+		if value != "true" && value != "false" {
+			r.find(resource.InvalidParameter, name, "force must be true or false")
+		}
+		r.query.force = value == "true"
 	case r.takes.pages == nil:
 		r.find(resource.UnknownParameter, name, "this takes no such parameter")
 	case name == "page[first]", name == "page[last]", name == "page[size]", name == "page[after]", name == "page[before]",

@@ -121,6 +121,11 @@ func (r *request) readQuery(raw string) error {
 	case r.kind == selection:
 		takes.filters, takes.affected = true, true
 	}
+	switch r.operation.Verb {
+	case resource.List, resource.Get, resource.Linked, resource.Related:
+	default:
+		takes.force = r.about.Forcible
+	}
 	q, problems := parseQuery(raw, takes)
 	op := &r.operation
 	op.Filters, op.Include, op.Fields = q.filters, q.include, q.fields
@@ -133,7 +138,7 @@ func (r *request) readQuery(raw string) error {
 		return problems
 	}
 	r.query = q
-	op.Order, op.Window, op.Count, op.MaxAffected = q.order, q.window, q.count, q.affected
+	op.Order, op.Window, op.Count, op.MaxAffected, op.Force = q.order, q.window, q.count, q.affected, q.force
 	return nil
 }
 

@@ -64,10 +64,13 @@ var Schema = resource.Schema[Token]{
 	},
 }
 
+// Rights are the permissions of a user.
+type Rights func(ctx context.Context, user ulid.ULID) ([]auth.Permission, error)
+
 // Type serves tokens out of a store. Open opens the sessions of new ones, in the transaction that writes them.
-func Type(tokens resource.Store[Token], open func(ctx context.Context, rows ...*Token) error) resource.Type[Token] {
+func Type(tokens resource.Store[Token], open func(ctx context.Context, rows ...*Token) error, rights Rights) resource.Type[Token] {
 	return resource.Type[Token]{
-		Schema: Schema, List: tokens.List, Get: tokens.Get, Checks: []resource.Check[Token]{check},
+		Schema: Schema, List: tokens.List, Get: tokens.Get, Checks: []resource.Check[Token]{check, rights.impersonation},
 		Create: func(ctx context.Context, rows ...*Token) error {
 			for _, t := range rows {
 				t.renew()
@@ -135,6 +138,21 @@ func check(tx *resource.Tx, before, after *Token) error {
 	}
 	if missing, found := auth.Missing(tx.Principal.Permissions, auth.ScopePermissions(after.Scopes)); found {
 		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, missing).At("attributes", "scopes")
+	}
+	return nil
+}
+
+// impersonation keeps callers from acting as somebody who may do more than they: nobody learns a token of such a user.
+func (r Rights) impersonation(tx *resource.Tx, before, after *Token) error {
+	if after == nil || before != nil && before.Hash == after.Hash || tx.Principal.ID == after.User {
+		return nil
+	}
+	rights, err := r(tx, after.User)
+	if err != nil {
+		return err
+	}
+	if missing, found := auth.Missing(tx.Principal.Permissions, rights); found {
+		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s, which the user has", tx.Principal.Name, missing).At("relationships", "user")
 	}
 	return nil
 }

@@ -2,6 +2,7 @@
 package user
 
 import (
+	"context"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -67,6 +68,9 @@ var Schema = resource.Schema[User]{
 			Doc("The hash of a password, brought from elsewhere instead of the password: argon2id, bcrypt, scrypt or PBKDF2 (PHC strings). It is made anew at the next sign-in.").
 			Example("$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"),
 	},
+	References: []resource.Reference[User]{
+		resource.ToMany[User]("roles", "role").Inverse("users").Doc("What the user may do, besides by the roles of the user's groups."),
+	},
 	Sorts: [][]string{{"username"}, {"created_at"}, {"last_active_at"}},
 	Filters: []resource.Filter{
 		{Name: "status", Doc: "Neither locked nor deactivated; locked; deactivated.", Values: map[string]resource.Condition{
@@ -78,13 +82,16 @@ var Schema = resource.Schema[User]{
 	},
 }
 
-// Type serves users out of a store.
-func Type(users resource.Store[User]) resource.Type[User] {
+// Rights are the permissions of a user.
+type Rights func(ctx context.Context, u *User) ([]auth.Permission, error)
+
+// Type serves users out of a store, with the linkage of their roles.
+func Type(users resource.Store[User], roles resource.Linkage, rights Rights) resource.Type[User] {
 	return resource.Type[User]{
-		Schema: Schema, Lookups: []string{"username"},
+		Schema: Schema, Lookups: []string{"username"}, Linkages: map[string]resource.Linkage{"roles": roles}, Forcible: true,
 		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
 		Checks: []resource.Check[User]{
-			notOneself, resource.KeepOne(&Schema, users, Governing, "administrators", "this is the last administrator"),
+			notOneself, noMore, rights.passwords, resource.KeepOne(&Schema, users, Governing, "administrators", "this is the last administrator"),
 		},
 		Actions: []resource.Action[User]{
 			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
@@ -166,11 +173,46 @@ func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
 	return err
 }
 
-// notOneself keeps administrators from locking themselves out by mistake.
+func oneself(tx *resource.Tx, u *User) bool {
+	return tx.Principal.Type == Schema.Name && tx.Principal.ID == u.ID
+}
+
+// notOneself keeps callers from locking themselves out by mistake.
 func notOneself(tx *resource.Tx, before, after *User) error {
-	governs := func(u *User) bool { return u != nil && u.CanRequestAdmin && u.MaySignIn() }
-	if governs(before) && !governs(after) && tx.Principal.Type == Schema.Name && tx.Principal.ID == before.ID {
-		return resource.Errorf(resource.Conflict, "you cannot take away your own administrator's rights")
+	if before == nil || !oneself(tx, before) || tx.Forced() {
+		return nil
+	}
+	if after == nil || before.MaySignIn() && !after.MaySignIn() || before.CanRequestAdmin && !after.CanRequestAdmin {
+		return resource.Errorf(resource.Conflict, "this is your own account; force=true says that you mean it")
+	}
+	return nil
+}
+
+var everything = []auth.Permission{{Type: auth.Any, Verb: auth.Any}}
+
+// noMore keeps callers from making administrators who are none.
+func noMore(tx *resource.Tx, before, after *User) error {
+	if before == nil || after == nil || before.CanRequestAdmin || !after.CanRequestAdmin {
+		return nil
+	}
+	if missing, found := auth.Missing(tx.Principal.Permissions, everything); found {
+		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, missing).At("attributes", "admin")
+	}
+	return nil
+}
+
+// passwords keeps callers from signing in as somebody who may do more than they: nobody sets the password of such a
+// user.
+func (r Rights) passwords(tx *resource.Tx, before, after *User) error {
+	if before == nil || after == nil || before.PasswordHash == after.PasswordHash || oneself(tx, before) {
+		return nil
+	}
+	rights, err := r(tx, before)
+	if err != nil {
+		return err
+	}
+	if missing, found := auth.Missing(tx.Principal.Permissions, rights); found {
+		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s, which %s has", tx.Principal.Name, missing, before.Username).At("attributes", "password")
 	}
 	return nil
 }
