@@ -36,6 +36,29 @@ func (s *server) personalToken(name string) credential {
 	return credential{"Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token")), idOf(made), owner}
 }
 
+// memberToken makes a user who has a role as a member of a group, each with the same name, and a token of theirs.
+func (s *server) memberToken(name string) credential {
+	s.Helper()
+	role := s.newRole(name, "user:read")
+	owner := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": name}, nil)))
+	s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": name, "key": name},
+		map[string]any{"members": toMany("user", owner), "roles": toMany("role", role)}))
+	made := s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": name, "scopes": []string{"urn:reeve:user:*"}},
+		map[string]any{"user": toOne("user", owner)}))
+	return credential{"Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token")), idOf(made), owner}
+}
+
+// groupOf and roleOf are the ids of what memberToken has made besides.
+func (s *server) groupOf(c credential) string {
+	s.Helper()
+	return idsOf(s.get("users/" + c.owner + "/groups"))[0]
+}
+
+func (s *server) roleOf(c credential) string {
+	s.Helper()
+	return idsOf(s.get("groups/" + s.groupOf(c) + "/roles"))[0]
+}
+
 const (
 	exampleClient = "01J44RKQYM4G3TNVANTMTDYTX6"
 	exampleSecret = "phoo8ahneir3ohY2eigh4xuu6Oodaewi"
@@ -94,6 +117,18 @@ var endings = []struct {
 	{"set-admin", (*server).personalToken, func(s *server, c credential) {
 		s.do(200, "POST", "users/"+c.owner+"/set-admin", map[string]any{"admin": false})
 	}, 403},
+	{"role changed", (*server).memberToken, func(s *server, c credential) {
+		id := s.roleOf(c)
+		s.do(200, "PATCH", "roles/"+id, resourceDocument("role", id, map[string]any{"permissions": []string{"session:read"}}, nil))
+	}, 403},
+	{"role deleted", (*server).memberToken, func(s *server, c credential) { s.do(204, "DELETE", "roles/"+s.roleOf(c), nil) }, 403},
+	{"role taken away", (*server).memberToken, func(s *server, c credential) {
+		s.do(204, "DELETE", "groups/"+s.groupOf(c)+"/relationships/roles", toMany("role", s.roleOf(c)))
+	}, 403},
+	{"member removed", (*server).memberToken, func(s *server, c credential) {
+		s.do(204, "PATCH", "groups/"+s.groupOf(c)+"/relationships/members", toMany("user"))
+	}, 403},
+	{"group deleted", (*server).memberToken, func(s *server, c credential) { s.do(204, "DELETE", "groups/"+s.groupOf(c), nil) }, 403},
 	{"deactivate", (*server).personalToken, func(s *server, c credential) { s.do(200, "POST", "users/"+c.owner+"/deactivate", nil) }, 401},
 	{"delete", (*server).personalToken, func(s *server, c credential) { s.do(204, "DELETE", "users/"+c.owner, nil) }, 401},
 	{"finish", func(s *server, _ string) credential { return s.accessToken() }, func(s *server, c credential) {

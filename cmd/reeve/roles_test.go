@@ -1,0 +1,219 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"reeve/resource"
+	"reeve/resource/role"
+)
+
+// newRole makes a role.
+func (s *server) newRole(name string, permissions ...string) string {
+	s.Helper()
+	return idOf(s.do(201, "POST", "roles", resourceDocument("role", "", map[string]any{"name": name, "permissions": permissions}, nil)))
+}
+
+// toMany is a relationship to resources of one type.
+func toMany(typ string, ids ...string) map[string]any {
+	data := []any{}
+	for _, id := range ids {
+		data = append(data, map[string]any{"type": typ, "id": id})
+	}
+	return map[string]any{"data": data}
+}
+
+func builtIn(name string) string { return resource.NamedID("role", name).String() }
+
+// person makes a user with roles, and answers the id and the server as they see it.
+func (s *server) person(name string, roles ...string) (string, *server) {
+	s.Helper()
+	const password = "so-it-goes-on-1969"
+	id := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": name, "password": password},
+		map[string]any{"roles": toMany("role", roles...)})))
+	as := *s
+	as.user = name + ":" + password
+	return id, &as
+}
+
+// permissions are the effective ones of the caller.
+func (s *server) permissions() []string {
+	s.Helper()
+	var all []string
+	for _, p := range dig(s.get("me"), "data", "attributes", "permissions").([]any) {
+		all = append(all, fmt.Sprint(p))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestRoles(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		made := s.do(201, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "helpdesk", "permissions": []string{
+			"user:read", "users:create", "users.password:write@global.users:*", "user:create", "setting:read@auth.*",
+		}}, nil))
+		want := []any{"user:read", "user:create", "user:set-password@users/*", "setting:read@auth.*"}
+		if diff := cmp.Diff(want, dig(made, "data", "attributes", "permissions")); diff != "" {
+			t.Error(diff)
+		}
+		for _, wrong := range []string{"user", "user:shave", "user:lock@users/17", "user:lock@users/" + strings.Repeat("a", 400), "User:lock"} {
+			failed := s.do(422, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "wrong", "permissions": []string{wrong}}, nil))
+			if pointer := dig(failed, "errors", 0, "source", "pointer"); pointer != "/data/attributes/permissions" {
+				t.Errorf("%s: %v", wrong, pointer)
+			}
+		}
+		for _, name := range []string{role.Admin, role.Support, role.Auditor} {
+			s.do(409, "PATCH", "roles/by-name/"+name, resourceDocument("role", builtIn(name), map[string]any{"doc": "x"}, nil))
+			s.do(409, "DELETE", "roles/"+builtIn(name), nil)
+		}
+
+		// By themselves, by groups, and both.
+		helpdesk := idOf(made)
+		id, someone := s.person("someone")
+		if got := someone.permissions(); got != nil {
+			t.Errorf("without a role: %v", got)
+		}
+		someone.do(403, "GET", "users", nil)
+		s.do(204, "POST", "users/"+id+"/relationships/roles", toMany("role", helpdesk))
+		someone.get("users")
+		night := s.newRole("night", "user:lock")
+		shift := idOf(s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "Night shift"},
+			map[string]any{"roles": toMany("role", night), "members": toMany("user", id)})))
+		all := []string{"setting:read@auth.*", "user:create", "user:lock", "user:read", "user:set-password@users/*"}
+		if diff := cmp.Diff(all, someone.permissions()); diff != "" {
+			t.Error(diff)
+		}
+		if got := idsOf(s.get("roles/" + helpdesk + "/users")); !slices.Equal(got, []string{id}) {
+			t.Errorf("users with the role: %v", got)
+		}
+		if got := idsOf(s.get("roles/" + night + "/groups")); !slices.Equal(got, []string{shift}) {
+			t.Errorf("groups with the role: %v", got)
+		}
+		s.do(204, "DELETE", "groups/"+shift, nil)
+		s.do(200, "PATCH", "roles/"+helpdesk, resourceDocument("role", helpdesk, map[string]any{"permissions": []string{"user:get"}}, nil))
+		if got := someone.permissions(); !slices.Equal(got, []string{"user:get"}) {
+			t.Errorf("after the change: %v", got)
+		}
+		s.do(204, "DELETE", "roles/"+helpdesk, nil)
+		if got := someone.permissions(); got != nil {
+			t.Errorf("without a role: %v", got)
+		}
+		id, support := s.person("supporter", builtIn(role.Support))
+		support.do(200, "POST", "users/"+id+"/unlock", nil)
+		support.do(403, "POST", "users/"+id+"/deactivate", nil)
+
+		named := s.get("permissions?filter[name]=user:set-password")
+		if diff := cmp.Diff([]any{"users.password:update", "users.password:write"}, dig(named, "data", 0, "attributes", "aliases")); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// TestEscalation has somebody who administers users, groups, roles and tokens, but may not do everything, try to get
+// more.
+func TestEscalation(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		own := []string{"user:*", "group:*", "role:*", "token:*", "session:read"}
+		id, deputy := s.person("deputy", s.newRole("deputy", own...))
+		lesser, _ := s.person("lesser", s.newRole("reader", "session:read"))
+		greater, _ := s.person("greater", builtIn(role.Auditor))
+		deputies := s.newRole("deputies", "user:lock")
+		mighty := idOf(s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "Mighty"}, map[string]any{"roles": toMany("role", builtIn(role.Admin))})))
+		humble := idOf(s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "Humble"}, nil)))
+		newToken := func(user string, scopes ...string) any {
+			return resourceDocument("token", "", map[string]any{"name": "x", "scopes": scopes}, map[string]any{"user": toOne("user", user)})
+		}
+		password := map[string]any{"password": "a whole new password 7"}
+		admin := idOf(s.get("users/by-username/kilgore-trout"))
+		for _, c := range []struct {
+			status       int
+			method, path string
+			body         any
+			pointer      string
+		}{
+			{403, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "all", "permissions": []string{"*:*"}}, nil), "/data/attributes/permissions"},
+			{403, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "all", "permissions": []string{"user:lock", "session:finish@users/" + id}}, nil), "/data/attributes/permissions"},
+			{201, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "less", "permissions": []string{"user:lock@users/*", "session:list"}}, nil), ""},
+			{403, "PATCH", "roles/" + deputies, resourceDocument("role", deputies, map[string]any{"permissions": []string{"user:lock", "client:read"}}, nil), "/data/attributes/permissions"},
+			{200, "PATCH", "roles/" + deputies, resourceDocument("role", deputies, map[string]any{"permissions": []string{"user:lock", "user:unlock"}}, nil), ""},
+			{403, "POST", "users/" + id + "/relationships/roles", toMany("role", builtIn(role.Auditor)), "/data"},
+			{403, "PATCH", "users/" + lesser + "/relationships/roles", toMany("role", deputies, builtIn(role.Admin)), "/data"},
+			{204, "PATCH", "users/" + lesser + "/relationships/roles", toMany("role", deputies), ""},
+			{204, "PATCH", "users/" + greater + "/relationships/roles", toMany("role", builtIn(role.Auditor), deputies), ""}, // had it before
+			{403, "POST", "users", resourceDocument("user", "", map[string]any{"username": "puppet"}, map[string]any{"roles": toMany("role", builtIn(role.Admin))}), "/data/relationships/roles"},
+			{403, "PATCH", "groups/" + humble + "/relationships/roles", toMany("role", builtIn(role.Support)), "/data"},
+			{204, "PATCH", "groups/" + humble + "/relationships/roles", toMany("role", deputies), ""},
+			{204, "POST", "groups/" + humble + "/relationships/members", toMany("user", id), ""},
+			{403, "POST", "groups/" + mighty + "/relationships/members", toMany("user", id), "/data"},
+			{403, "PATCH", "groups/" + mighty + "/relationships/members", toMany("user", id), "/data"},
+			{204, "DELETE", "groups/" + mighty + "/relationships/members", toMany("user", id), ""},
+			{403, "POST", "users/" + id + "/set-admin", map[string]any{"admin": true}, "/admin"},
+			{403, "POST", "users/" + greater + "/set-password", password, "/password"},
+			{403, "POST", "users/" + admin + "/set-password", password, "/password"},
+			{204, "POST", "users/" + lesser + "/set-password", password, ""},
+			{403, "POST", "tokens", newToken(admin, "urn:reeve:user:read"), "/data/relationships/user"},
+			{403, "POST", "tokens", newToken(greater, "urn:reeve:user:read"), "/data/relationships/user"},
+			{403, "POST", "tokens", newToken(lesser, "urn:reeve:client:read"), "/data/attributes/scopes"},
+			{201, "POST", "tokens", newToken(lesser, "urn:reeve:user:read"), ""},
+			{201, "POST", "tokens", newToken(id, "urn:reeve:user:*"), ""},
+		} {
+			before := deputy.permissions()
+			a := deputy.send(c.method, "/api/admin/v1/"+c.path, c.body)
+			if a.StatusCode != c.status {
+				t.Errorf("%s %s %v: %d %s", c.method, c.path, c.body, a.StatusCode, a.text)
+				continue
+			}
+			if c.status != http.StatusForbidden {
+				continue
+			}
+			if pointer := dig(a.document, "errors", 0, "source", "pointer"); pointer != c.pointer || dig(a.document, "errors", 0, "code") != "forbidden" {
+				t.Errorf("%s %s: %s", c.method, c.path, a.text)
+			}
+			if after := deputy.permissions(); !slices.Equal(before, after) {
+				t.Errorf("%s %s was refused, and changed %v to %v", c.method, c.path, before, after)
+			}
+		}
+		var none []string
+		if got := dig(s.get("groups/"+mighty+"/relationships/members"), "data"); !cmp.Equal(got, []any{}) {
+			t.Errorf("members %v, not %v", got, none)
+		}
+	})
+}
+
+// TestOneself sees that nobody locks themselves out by mistake, and the last administrator not at all.
+func TestOneself(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		id, other := s.person("other", builtIn(role.Support))
+		other.do(409, "POST", "users/"+id+"/lock", nil)
+		other.do(409, "POST", "users/"+id+"/lock?force=false", nil)
+		other.do(400, "POST", "users/"+id+"/lock?force=perhaps", nil)
+		other.do(400, "GET", "users/"+id+"?force=true", nil)
+		other.do(200, "POST", "users/"+id+"/lock?force=true", nil)
+		me := idOf(s.get("users/by-username/kilgore-trout"))
+		for _, write := range []struct {
+			method, path string
+			body         any
+		}{
+			{"DELETE", "users/" + me, nil}, {"POST", "users/" + me + "/lock", nil}, {"POST", "users/" + me + "/deactivate", nil},
+			{"POST", "users/" + me + "/set-admin", map[string]any{"admin": false}},
+		} {
+			s.do(409, write.method, write.path, write.body)
+		}
+		s.do(200, "POST", "users/by-username/quentin/lock", nil)
+		s.do(409, "POST", "users/"+me+"/lock?force=true", nil)
+		s.do(409, "DELETE", "users/"+me+"?force=true", nil)
+		s.do(200, "POST", "users/by-username/quentin/unlock", nil)
+		s.do(204, "DELETE", "users/"+me+"?force=true", nil)
+		if a := s.send("GET", "/api/admin/v1/me", nil); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a deleted user: %d", a.StatusCode)
+		}
+	})
+}
