@@ -110,7 +110,7 @@ func (d *Description) Filter(name string, qualifier Op) *Filter {
 
 // Permissions are the verbs that a caller can be allowed on the type, sorted.
 func (d *Description) Permissions() []string {
-	verbs := slices.Clone(d.Verbs)
+	verbs := slices.DeleteFunc(slices.Clone(d.Verbs), func(verb string) bool { return verb == Get && d.Open })
 	for _, a := range d.Actions {
 		verbs = append(verbs, a.Name)
 	}

@@ -104,8 +104,8 @@ func (r *reading) list(tx *Tx, t served, where Condition) (Result, error) {
 	return result, err
 }
 
-// target is the resource that a to-one reference of another names; no resources, if it names none, or one that
-// is gone.
+// target is the resource that a to-one reference of another names; no resources, if it names none, or one that is gone
+// or that the caller may not read.
 func (r *reading) target(tx *Tx, from Result) (Result, error) {
 	i := slices.IndexFunc(from.Type.References, func(d ReferenceDescription) bool { return d.Name == r.reference.Name })
 	target := from.Resources.Target(0, i)
@@ -117,7 +117,11 @@ func (r *reading) target(tx *Tx, from Result) (Result, error) {
 	where := r.reach.related
 	if r.reference.Type == "" { // its type was not known before
 		var err error
-		if where, err = tx.reach(tx.Principal, t.description(), Get); err != nil {
+		where, err = tx.reach(tx.Principal, t.description(), Get)
+		switch {
+		case Is(err, Forbidden):
+			return none, nil
+		case err != nil:
 			return Result{}, err
 		}
 	}

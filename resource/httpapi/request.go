@@ -124,7 +124,7 @@ func (r *request) readQuery(raw string) error {
 	switch r.operation.Verb {
 	case resource.List, resource.Get, resource.Linked, resource.Related:
 	default:
-		takes.force = r.about.Forcible
+		takes.force = r.about != nil && r.about.Forcible
 	}
 	q, problems := parseQuery(raw, takes)
 	op := &r.operation

@@ -54,6 +54,7 @@ type Operation struct {
 	Parameters  []*Parameter         `json:"parameters,omitempty"`
 	RequestBody *RequestBody         `json:"requestBody,omitempty"`
 	Responses   map[string]*Response `json:"responses"` // by status
+	Permissions []string             `json:"x-permissions,omitempty"`
 }
 
 // Parameter is one of a path or a query, or else a reference to a component.

@@ -34,12 +34,12 @@ type call struct {
 func (b *builder) add(d *resource.Description, c call) *Operation {
 	var needs []string
 	if !d.Open || c.verb != resource.Get {
-		needs = append(needs, "`"+d.Name+":"+c.verb+"`")
+		needs = append(needs, d.Name+":"+c.verb)
 	}
 	if c.reads != "" {
-		needs = append(needs, "`"+c.reads+"`")
+		needs = append(needs, c.reads)
 	}
-	description := "Needs the permission " + strings.Join(needs, " and ") + "."
+	description := "Needs the permission `" + strings.Join(needs, "` and `") + "`."
 	if needs == nil {
 		description = "Needs no permission."
 	}
@@ -47,7 +47,7 @@ func (b *builder) add(d *resource.Description, c call) *Operation {
 		description = c.doc + "\n\n" + description
 	}
 	op := &Operation{
-		ID: c.id, Summary: sentence(c.id), Description: description, Tags: []string{d.Name},
+		ID: c.id, Summary: sentence(c.id), Description: description, Tags: []string{d.Name}, Permissions: needs,
 		Parameters: c.parameters, Responses: map[string]*Response{},
 	}
 	success := answer(http.StatusText(c.status), c.answer)
@@ -72,6 +72,9 @@ func (b *builder) add(d *resource.Description, c call) *Operation {
 			unchanged.Headers = map[string]Header{"ETag": *tag()}
 			op.Responses[strconv.Itoa(http.StatusNotModified)] = unchanged
 		}
+	}
+	if d.Forcible && c.method != http.MethodGet {
+		op.Parameters = slices.Concat(op.Parameters, []*Parameter{shared("force")})
 	}
 	if c.guarded {
 		op.Parameters = slices.Concat(op.Parameters, []*Parameter{shared("if_match")})
@@ -271,6 +274,9 @@ func (b *builder) describeLinkage(d *resource.Description, r *resource.Reference
 	if r.Many {
 		read.id, read.parameters = "list"+name+"Linkage", slices.Concat(parameters, pages())
 		read.answer = b.schema(pascal(r.Type)+".Identifier.List", b.list(b.identifier(r.Type), nil))
+		if b.about(r.Type) != nil {
+			read.reads = r.Type + ":" + resource.List
+		}
 		b.addList(d, read)
 	} else {
 		read.method, read.id, read.status = http.MethodGet, "get"+name+"Linkage", http.StatusOK
@@ -333,6 +339,8 @@ func (b *builder) describeParameters() {
 			Name: "If-None-Match", In: "header", Schema: tags,
 			Description: "Tags of answers that the client has: if they have the tag of this one, it is 304 and empty.",
 		},
+		"force": inQuery("force", "Do it although it locks out its own caller; the last administrator cannot be locked out.",
+			words("true", "false")),
 		"if_match": {
 			Name: "If-Match", In: "header", Schema: tags,
 			Description: "Tags of the resource: if it is of another version by now, it is not written, and the answer is 412. " +

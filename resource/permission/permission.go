@@ -3,6 +3,7 @@ package permission
 
 import (
 	"context"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 
@@ -37,7 +38,11 @@ func Of(registry *resource.Registry) resource.Type[Permission] {
 	permissions := resource.NewSnapshot(Schema, func(context.Context) ([]Permission, error) {
 		var all []Permission
 		for _, d := range registry.Descriptions() {
-			for _, verb := range append(d.Permissions(), auth.Read) {
+			verbs := d.Permissions()
+			if slices.Contains(verbs, resource.List) || slices.Contains(verbs, resource.Get) {
+				verbs = append(verbs, auth.Read)
+			}
+			for _, verb := range verbs {
 				p := auth.Permission{Type: d.Name, Verb: verb}
 				all = append(all, Permission{
 					ID: resource.NamedID(Schema.Name, p.String()), Name: p.String(), Type: d.Name, Verb: verb, Doc: doc(d, verb),
