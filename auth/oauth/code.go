@@ -112,10 +112,11 @@ func (p *protocol) RefreshToken(ctx context.Context, r *op.ClientRequest[oidc.Re
 		return nil, reused()
 	}
 	scopes := token.Scopes
-	if len(r.Data.Scopes) > 0 {
-		if scopes = splitScopes(r.Data.Scopes.String()); slices.ContainsFunc(scopes, func(scope string) bool { return !slices.Contains(token.Scopes, scope) }) {
+	if asked := splitScopes(r.Data.Scopes.String()); len(asked) > 0 {
+		if slices.ContainsFunc(asked, func(scope string) bool { return !slices.Contains(token.Scopes, scope) }) {
 			return nil, oidc.ErrInvalidScope().WithDescription("the refresh token is not for one of the scopes")
 		}
+		scopes = asked
 	}
 	g, err := s.grantOf(ctx, c, token.User, scopes)
 	if err != nil {

@@ -365,6 +365,24 @@ func equal(t *testing.T, got, want any) bool {
 	return reflect.DeepEqual(plain, want)
 }
 
+// runScript runs one of the clients in JavaScript, and returns what it prints.
+func runScript(t *testing.T, name string, environment ...string) (done map[string]any) {
+	t.Helper()
+	client := exec.CommandContext(t.Context(), "node", name)
+	client.Dir = filepath.Join("testdata", "client")
+	client.Env = append(os.Environ(), environment...)
+	var failure bytes.Buffer
+	client.Stderr = &failure
+	printed, err := client.Output()
+	if err != nil {
+		t.Fatalf("%v; .ci/install installs what the client needs:\n%s", err, failure.Bytes())
+	}
+	if err := json.Unmarshal(printed, &done); err != nil {
+		t.Fatalf("%v in %s", err, printed)
+	}
+	return done
+}
+
 // TestKitsu has kitsu, a JSON:API client of JavaScript, list, include, create, change, relate and delete, and
 // compares what it understood with what is there.
 func TestKitsu(t *testing.T) {
@@ -387,20 +405,8 @@ func TestKitsu(t *testing.T) {
 			all = append(all, []any{dig(group, "attributes", "key"), append([]any{}, members(dig(group, "id"))...)})
 		}
 
-		client := exec.CommandContext(t.Context(), "node", "client.js")
-		client.Dir = filepath.Join("testdata", "client")
-		client.Env = append(os.Environ(), "REEVE_URL="+s.bases[0]+"/api/admin/v1",
+		done := runScript(t, "client.js", "REEVE_URL="+s.bases[0]+"/api/admin/v1",
 			"REEVE_AUTHORIZATION=Basic "+base64.StdEncoding.EncodeToString([]byte(s.user)))
-		var errors bytes.Buffer
-		client.Stderr = &errors
-		printed, err := client.Output()
-		if err != nil {
-			t.Fatalf("%v; .ci/install installs what the client needs:\n%s", err, errors.Bytes())
-		}
-		var done map[string]any
-		if err := json.Unmarshal(printed, &done); err != nil {
-			t.Fatalf("%v in %s", err, printed)
-		}
 
 		created := done["created"].(map[string]any)
 		failure := func(status, code string, source ...any) any {

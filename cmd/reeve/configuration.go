@@ -85,6 +85,7 @@ type listenerConfiguration struct {
 // clientConfiguration is one element of clients: an OAuth client that is known from the start.
 type clientConfiguration struct {
 	ID           string   `koanf:"client_id"`
+	Name         string   `koanf:"client_name"`        // what people read when it asks them for something; its client_id if empty
 	AuthMethod   string   `koanf:"client_auth_method"` // client_secret_basic, client_secret_post or none
 	Secret       string   `koanf:"client_secret"`
 	RedirectURIs []string `koanf:"redirect_uris"`
@@ -94,7 +95,7 @@ type clientConfiguration struct {
 func (c *configuration) clients() []client.Static {
 	clients := make([]client.Static, len(c.Clients))
 	for i, s := range c.Clients {
-		clients[i] = client.Static{ClientID: s.ID, AuthMethod: s.AuthMethod, Secret: s.Secret, RedirectURIs: s.RedirectURIs}
+		clients[i] = client.Static{ClientID: s.ID, Name: s.Name, AuthMethod: s.AuthMethod, Secret: s.Secret, RedirectURIs: s.RedirectURIs}
 	}
 	return clients
 }

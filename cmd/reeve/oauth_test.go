@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -95,8 +96,8 @@ func (b *browser) visit(address string) view {
 func (b *browser) submit(v view, fields ...string) view {
 	b.Helper()
 	form := url.Values{}
-	if token := regexp.MustCompile(`name="token" value="([^"]*)"`).FindStringSubmatch(v.text); token != nil {
-		form.Set("token", html.UnescapeString(token[1]))
+	if token := formToken(v); token != "" {
+		form.Set("token", token)
 	}
 	for i := 0; i < len(fields); i += 2 {
 		form.Set(fields[i], fields[i+1])
@@ -109,6 +110,15 @@ func (b *browser) submit(v view, fields ...string) view {
 	r.Header.Set("Origin", b.bases[0])
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
 	return b.load(r)
+}
+
+// formToken is what the forms of a page have besides what people fill in; empty if they have nothing.
+func formToken(v view) string {
+	found := regexp.MustCompile(`name="token" value="([^"]*)"`).FindStringSubmatch(v.text)
+	if found == nil {
+		return ""
+	}
+	return html.UnescapeString(found[1])
 }
 
 func (b *browser) load(r *http.Request) view {
@@ -534,4 +544,51 @@ func TestOnlyWhatTheUserMay(t *testing.T) {
 	if _, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: next.RefreshToken}).Token(); err != nil {
 		t.Errorf("unlocked: %v", err)
 	}
+}
+
+// atKnownPort is the configuration of a server on a free port that it knows beforehand, with the seed's clients for its
+// own page.
+func atKnownPort(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(everything, "127.0.0.1:0", address, 1) + strings.Replace(seedClients, "https://mas.example.com/", "http://"+address+"/", 1)
+}
+
+// TestSwaggerPage has Chromium go from the page's button Authorize to listed users. REEVE_SCREENSHOTS is a folder for
+// what it shows.
+func TestSwaggerPage(t *testing.T) {
+	s := start(t, sqliteURI(t), atKnownPort(t))
+	done := runScript(t, "swagger.js", "REEVE_URL="+s.bases[0])
+	for _, grant := range []string{"authorizationCode", "clientCredentials"} {
+		if dig(done, grant, "status") != "200" || dig(done, grant, "usernames", 0) == nil {
+			t.Errorf("%s: %v", grant, done[grant])
+		}
+	}
+	if done["wrong"] == nil || done["unknownDevice"] == nil || fmt.Sprint(done["problems"]) != "[]" {
+		t.Errorf("the page: %v", done)
+	}
+}
+
+// TestOpenIDClient has a certified client library go through every grant.
+func TestOpenIDClient(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, atKnownPort(t))
+		done := runScript(t, "openid.js", "REEVE_URL="+s.bases[0])
+		for name, want := range map[string]any{
+			"pkce": true, "name": fixtures.DemoAdministrator, "scope": "openid profile email offline_access urn:mas:admin",
+			"mixedUp": "OAUTH_INVALID_RESPONSE", "listed": 200.0, "refreshed": 200.0, "introspected": true, "revoked": false, "device": 200.0,
+			"clientCredentials": 200.0,
+		} {
+			if done[name] != want {
+				t.Errorf("%s: %v", name, done[name])
+			}
+		}
+	})
 }

@@ -308,7 +308,8 @@ func meta(members *Schema) *Schema {
 func (b *builder) describeParameters() {
 	size := integer(1)
 	size.Maximum = pagination.MaxSize
-	count := words("true", "false", "only")
+	// Only one of the two names has the default: pages fill forms with defaults, and the list takes one of them.
+	count, sameCount := words("true", "false", "only"), words("true", "false", "only")
 	count.Default = "true"
 	after, before := text(""), text("")
 	after.Pattern, before.Pattern = "^[A-Za-z0-9_-]+$", "^[A-Za-z0-9_-]*$"
@@ -332,7 +333,7 @@ func (b *builder) describeParameters() {
 		"page.before": inQuery("page[before]", "Show only resources before this place, see page[after].", before),
 		"count": inQuery("count", "Whether to show the resources and their exact total, the resources alone, or the "+
 			"total alone.", count),
-		"page.count": inQuery("page[count]", "Another name of count.", count),
+		"page.count": inQuery("page[count]", "Another name of count.", sameCount),
 		"max_affected": inQuery("max_affected", "How many resources may be changed at most: if there are more, none is, "+
 			"and the answer is 409.", affected),
 		"if_none_match": {

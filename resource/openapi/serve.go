@@ -64,6 +64,10 @@ func (h *handler) current() (text []byte, etag string) {
 	return h.text, h.etag
 }
 
+// redirectPaths are where the redirect page is, by its names in the Matrix Authentication Service: in its document, and
+// since.
+var redirectPaths = []string{UIPath + "oauth2-redirect", UIPath + "oauth2-callback"}
+
 // redirectPage is where the authorization code flow of the page returns to: it hands the code to the page that
 // opened it.
 //
@@ -79,12 +83,15 @@ func UI(info Info) http.Handler {
 		BasePath: info.Prefix + UIPath, InternalBasePath: UIPath,
 		SettingsUI: map[string]string{
 			"docExpansion":      `"none"`,
-			"oauth2RedirectUrl": "window.location.origin + " + strconv.Quote(info.Prefix+UIPath+"oauth2-redirect"),
+			"oauth2RedirectUrl": "window.location.origin + " + strconv.Quote(info.Prefix+redirectPaths[0]),
+			"onComplete":        "() => window.ui.initOAuth({usePkceWithAuthorizationCodeGrant: true})",
 		},
 	}))
-	mux.HandleFunc(UIPath+"oauth2-redirect", func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(redirectPage))
-	})
+	for _, path := range redirectPaths {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(redirectPage))
+		})
+	}
 	return mux
 }
