@@ -9,7 +9,7 @@ import (
 
 // Bounds of what an event tells of a write.
 const (
-	maxValue  = 1024 // bytes of JSON, of one value
+	maxValues = 2048 // bytes of JSON, of an attribute before and after
 	maxLinked = 100  // resources of a to-many reference
 )
 
@@ -28,7 +28,7 @@ func (s *Schema[T]) Changes(before, after *T) json.RawMessage {
 			c = fromTo(c, before, after, func(c json.RawMessage, row *T) json.RawMessage { return a.appendTo(c, row, nil) })
 		}
 		c = append(c, "}}"...)
-		if len(c)-begin > 2*maxValue {
+		if len(c)-begin > maxValues {
 			c = append(c[:begin], "}}"...)
 		}
 	}

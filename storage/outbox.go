@@ -67,11 +67,11 @@ func (o *Outbox) Record(ctx context.Context, events ...*resource.Event) error {
 	})
 }
 
-// Prune removes the events before a time, and answers how many they were. The last one stays, since the next position
-// follows from it.
+// Prune removes the events before a time, and answers how many they were. The one with the last position stays, since
+// the next one follows from it.
 func (o *Outbox) Prune(ctx context.Context, before time.Time) (removed int, err error) {
 	last, err := o.events.List(ctx, resource.Query{
-		Order: resource.ParseOrder([]string{"-position"}), Window: pagination.First(1), Count: pagination.CountNone, Fields: []string{},
+		Where: resource.NotNull("position"), Order: resource.ParseOrder([]string{"-position"}), Window: pagination.First(1), Count: pagination.CountNone, Fields: []string{},
 	})
 	if err != nil || len(last.Rows) == 0 {
 		return 0, err

@@ -30,21 +30,18 @@ func (a *app) authorizationServer(c *configuration, passwords *auth.Passwords) (
 
 // newSession notes that a client has signed in, or a user, through a client or, if that is zero, with a browser.
 func (a *app) newSession(ctx context.Context, actor *auth.Principal, client, user ulid.ULID) (ulid.ULID, error) {
-	origin, now := auth.OriginOf(ctx), resource.Cut(time.Now())
-	s := &session.Session{
-		ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: now, LastActiveAt: now,
-		Secure: origin.Secure, UserAgent: origin.UserAgent, Port: int64(origin.Address.Port()),
-	}
+	now := resource.Cut(time.Now())
+	s := &session.Session{ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: now}
 	if client == (ulid.ULID{}) {
 		s.Kind = session.Browser
 	}
-	if origin.Address.IsValid() {
-		s.LastActiveIP = origin.Address.Addr().String()
-	}
+	s.Seen(now, auth.OriginOf(ctx))
 	if err := a.sessions.Create(ctx, s); err != nil {
 		return s.ID, err
 	}
-	return s.ID, a.database.Record(ctx, resource.NewEvent(ctx, now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID}))
+	event := resource.NewEvent(ctx, now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID})
+	event.Changes = session.Schema.Changes(nil, s)
+	return s.ID, a.database.Record(ctx, event)
 }
 
 func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {

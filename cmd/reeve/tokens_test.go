@@ -134,6 +134,8 @@ var endings = []struct {
 	{"finish", func(s *server, _ string) credential { return s.accessToken() }, func(s *server, c credential) {
 		s.do(200, "POST", "sessions/"+c.id+"/finish", nil)
 	}, 401},
+	{"finish-personal", (*server).personalToken, func(s *server, c credential) { s.do(200, "POST", "sessions/"+s.sessionOf(c)+"/finish", nil) }, 401},
+	{"regenerate", (*server).personalToken, func(s *server, c credential) { s.do(200, "POST", "tokens/"+c.id+"/regenerate", nil) }, 401},
 	{"oauth2-revoke", func(s *server, _ string) credential { return s.accessToken() }, func(s *server, c credential) {
 		s.oauth("/oauth2/revoke", "token="+strings.TrimPrefix(c.header, "Bearer "))
 	}, 401},

@@ -27,7 +27,7 @@ var Schema = resource.Schema[Event]{
 			Doc("`create`, `update`, `delete`, `link`, `unlink`, `relink`, or an action, as `lock`."),
 		resource.Attr("changes", func(e *Event) *json.RawMessage { return &e.Changes }).Nullable().ReadOnly().
 			Doc("By member of the target: of an attribute `from` and `to`; of a relationship to many `added`, `removed` and, beyond " +
-				"100 of either, `omitted`, how many more; `{}` of what is never shown, and of what is longer than 1 KiB."),
+				"100 of either, `omitted`, how many more; `{}` of what is never shown, and of what takes more than 2 KiB."),
 		resource.Attr("count", func(e *Event) *int64 { return &e.Count }).Nullable().ReadOnly().
 			Doc("How many there were, where several are told of together."),
 		resource.Attr("request", func(e *Event) *string { return &e.Request }).Nullable().ReadOnly().Filter(resource.Eq).
