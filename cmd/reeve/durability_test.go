@@ -133,8 +133,8 @@ func TestKill(t *testing.T) {
 type life struct{ asked, done int }
 
 // steps are the events that each step of a life leaves behind. The first step creates a user, the fifth revokes two
-// tokens at once, the last deletes the user.
-var steps = [...]int{1, 1, 1, 1, 2, 1, 1}
+// tokens at once, whose sessions finish with them, the last deletes the user.
+var steps = [...]int{1, 1, 1, 1, 4, 1, 1}
 
 // step asks for a step of a user's life. The user is known by name, so that it needs no earlier answer.
 func (s *server) step(i int, name string) (answer, error) {

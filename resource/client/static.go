@@ -60,6 +60,7 @@ func Configure(
 				c := &Client{ID: id, CreatedAt: now}
 				event.Verb = resource.Create
 				if err = configure(c); err == nil {
+					event.Changes = Schema.Changes(nil, c)
 					err = clients.Create(ctx, c)
 				}
 			}
