@@ -51,6 +51,22 @@ func TestCheckToken(t *testing.T) {
 	}
 }
 
+// TestNextToken follows a family of tokens, and looks at the other ones.
+func TestNextToken(t *testing.T) {
+	first := NewToken(RefreshToken)
+	token, seen := first, map[string]bool{}
+	for range 100 {
+		if prefix, ok := CheckToken(token); !ok || prefix != RefreshToken || seen[token] {
+			t.Fatalf("CheckToken(%q) = %q, %v, or it came twice", token, prefix, ok)
+		}
+		if !bytes.Equal(HashFamily(token), HashFamily(first)) || bytes.Equal(HashFamily(token), HashFamily(NewToken(RefreshToken))) {
+			t.Fatalf("%q and %q", token, first)
+		}
+		seen[token] = true
+		token = NextToken(token)
+	}
+}
+
 func TestHashToken(t *testing.T) {
 	want := sha256.Sum256([]byte("rva_x"))
 	if !bytes.Equal(HashToken("rva_x"), want[:]) {

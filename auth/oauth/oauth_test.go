@@ -30,6 +30,7 @@ import (
 	"reeve/resource"
 	"reeve/resource/client"
 	"reeve/resource/event"
+	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/user"
 	"reeve/storage"
@@ -90,6 +91,7 @@ func newWorldOn(t *testing.T, dialect storage.Dialect, uri string, change ...fun
 	if w.config.Database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		t.Fatal(err)
 	}
+	table(t, db, role.Schema)
 	w.config.Users = table(t, db, user.Schema)
 	w.config.Clients = table(t, db, client.Schema)
 	w.sessions = table(t, db, session.Schema)

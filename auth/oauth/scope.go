@@ -39,13 +39,18 @@ func known(scopes []string) bool {
 	return true
 }
 
-// grantable parts scopes into those that a user may grant, and the others: nobody hands out more than they have.
+// grantable parts scopes into those that a user may grant, and the others. The scope for everything is an
+// administrator's. Of another one a user may grant what they have themselves, if that is anything: the token allows no
+// more.
 func grantable(who *auth.Principal, scopes []string) (granted, refused []string) {
 	granted = []string{}
 	for _, scope := range scopes {
-		if permission, permits := auth.ParseScope(scope); permits && !who.May(permission.Type, permission.Verb) {
+		permission, permits := auth.ParseScope(scope)
+		switch {
+		case scope == auth.AdminScope && !who.May(auth.Any, auth.Any),
+			permits && len(auth.Meet(who.Permissions, []auth.Permission{permission})) == 0:
 			refused = append(refused, scope)
-		} else {
+		default:
 			granted = append(granted, scope)
 		}
 	}
@@ -63,7 +68,7 @@ func sentences(scopes []string) []string {
 		case scope == auth.AdminScope:
 			all = append(all, "use the admin API for everything that you may do")
 		default:
-			all = append(all, "use the admin API for "+permission.String())
+			all = append(all, "use the admin API for "+permission.String()+", as far as you may")
 		}
 	}
 	return all

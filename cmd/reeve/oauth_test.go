@@ -546,6 +546,28 @@ func TestOnlyWhatTheUserMay(t *testing.T) {
 	}
 }
 
+// TestScopeOfSupport has somebody with a role of few permissions let a client in: not for everything, but for whatever
+// they may do.
+func TestScopeOfSupport(t *testing.T) {
+	s := start(t, sqliteURI(t), everything+seedClients)
+	id := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": "montana", "password": "tralfamadore"}, nil)))
+	role := idOf(s.do(201, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "one-user", "permissions": []string{"user:read@users/" + id}}, nil)))
+	s.do(204, "POST", "users/"+id+"/relationships/roles", map[string]any{"data": []any{map[string]any{"type": "role", "id": role}}})
+	b, c := s.browser(), s.oauthClient(pageClient, auth.AdminScope, "urn:reeve:*:*", "urn:reeve:group:read")
+	page := b.submit(b.visit(c.AuthCodeURL("x", oauth2.S256ChallengeOption(verifier))), "do", "sign-in", "username", "montana", "password", "tralfamadore")
+	token, err := c.Exchange(t.Context(), b.submit(page, "do", "allow").away.Query().Get("code"), oauth2.VerifierOption(verifier))
+	if err != nil || token.Extra("scope") != "urn:reeve:*:*" {
+		t.Fatalf("%+v, %v", token, err)
+	}
+	list := s.send("GET", "/api/admin/v1/users", nil, "Authorization: Bearer "+token.AccessToken)
+	if dig(list.document, "meta", "count") != 1.0 || dig(list.document, "data", 0, "id") != id {
+		t.Errorf("the token lists %s", list.text)
+	}
+	if a := s.send("GET", "/api/admin/v1/groups", nil, "Authorization: Bearer "+token.AccessToken); a.StatusCode != 403 {
+		t.Errorf("groups: %d", a.StatusCode)
+	}
+}
+
 // atKnownPort is the configuration of a server on a free port that it knows beforehand, with the seed's clients for its
 // own page.
 func atKnownPort(t *testing.T) string {
