@@ -27,6 +27,7 @@ type plan[T any] struct {
 	Type[T]
 	about    Description
 	prefixes [][]byte // of each attribute that answers show: its name as JSON with colon; else nil
+	visible  []string // what must be read to show all that answers show; nil if that is everything
 }
 
 // with is the plan with the inverses of references to its type.
@@ -46,6 +47,8 @@ func (p *plan[T]) list(ctx context.Context, view View, q Query, fields []string)
 		q.Fields = append(q.Fields, reads...)
 	case shown != nil:
 		q.Fields = nil
+	case q.Fields == nil:
+		q.Fields = p.visible
 	}
 	page, err := p.List(ctx, q)
 	if err != nil {

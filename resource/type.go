@@ -53,6 +53,7 @@ func (t Type[T]) declare() (served, error) {
 		return nil, err
 	}
 	p := &plan[T]{Type: t, about: t.describe()}
+	members := []string{} // that answers show
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
 		if a.state != nil {
@@ -66,9 +67,14 @@ func (t Type[T]) declare() (served, error) {
 		var prefix []byte
 		if a.Visible() {
 			prefix = append(AppendString(nil, a.Name), ':')
+			members = append(members, a.Name)
 		}
 		p.prefixes = append(p.prefixes, prefix)
 	}
+	for _, r := range s.References {
+		members = append(members, r.Name)
+	}
+	p.visible, _ = p.reads(members)
 	return p, t.verify()
 }
 
