@@ -288,6 +288,19 @@ func (e *estate) included(visible map[string][]ulid.ULID, sessionsOf map[ulid.UL
 	}
 }
 
+// refusal is how the caller is refused to unlock a user who is not among those that they may: as if the user were not
+// there, if they cannot read it, but for callers who may unlock nobody.
+func (e *estate) refusal(id ulid.ULID) resource.Code {
+	unlocks := func(p auth.Permission) bool {
+		path, _, isPath := strings.Cut(p.Target, "/")
+		return p.Verb == "unlock" && (p.Type == "user" || p.Type == "*") && (!isPath || path == "users")
+	}
+	if slices.Contains(e.visible("user"), id) || !slices.ContainsFunc(e.who.Permissions, unlocks) {
+		return resource.Forbidden
+	}
+	return resource.NotFound
+}
+
 // unlock unlocks users one by one, and all at once: the same ones.
 func (e *estate) unlock() {
 	undo := func(do func(ctx context.Context) error) {
@@ -314,7 +327,7 @@ func (e *estate) unlock() {
 			switch {
 			case err == nil:
 				one++
-			case resource.Is(err, resource.NotFound) == slices.Contains(e.visible("user"), u.ID) && !resource.Is(err, resource.Forbidden):
+			case !resource.Is(err, e.refusal(u.ID)):
 				e.Errorf("unlock by %v: %v", e.who.Permissions, err)
 			}
 			return nil

@@ -217,3 +217,38 @@ func TestOneself(t *testing.T) {
 		}
 	})
 }
+
+// TestTargets has somebody whose permissions are about one user read and write: what they cannot read is not there,
+// what they can and may not change is 403, and what they make must be about that user too.
+func TestTargets(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		hedy, ivan := idOf(s.get("users/by-username/hedy")), idOf(s.get("users/by-username/ivan"))
+		about := "@users/" + hedy
+		id, keeper := s.person("keeper", s.newRole("keeper", "user:read"+about, "user:lock"+about, "session:read"+about, "token:create"+about, "token:read"+about))
+		newToken := func(user string) any {
+			return resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{}}, map[string]any{"user": toOne("user", user)})
+		}
+		if page := keeper.get("users"); !slices.Equal(idsOf(page), []string{hedy}) || dig(page, "meta", "count") != 1.0 {
+			t.Errorf("users: %v", page)
+		}
+		keeper.do(404, "GET", "users/"+ivan, nil)
+		keeper.do(404, "GET", "users/by-username/ivan", nil)
+		keeper.do(404, "GET", "users/"+ivan+"/sessions", nil)
+		keeper.do(404, "POST", "users/"+ivan+"/lock", nil)
+		keeper.do(404, "POST", "users/by-username/ivan/lock", nil)
+		keeper.do(403, "POST", "users/"+hedy+"/unlock", nil)
+		keeper.do(403, "GET", "groups", nil)
+		keeper.do(403, "POST", "users", resourceDocument("user", "", map[string]any{"username": "anew"}, nil))
+		keeper.do(200, "POST", "users/"+hedy+"/lock", nil)
+		keeper.do(200, "POST", "users/"+hedy+"/lock", nil)
+		keeper.do(201, "POST", "tokens", newToken(hedy))
+		keeper.do(403, "POST", "tokens", newToken(ivan))
+		if got := idsOf(s.get("users/" + ivan + "/tokens")); len(got) != 0 {
+			t.Errorf("tokens of somebody else: %v", got)
+		}
+		s.do(204, "POST", "users/"+id+"/relationships/roles", toMany("role", s.newRole("reader", "user:read")))
+		keeper.do(200, "GET", "users/"+ivan, nil)
+		keeper.do(403, "POST", "users/"+ivan+"/lock", nil)
+	})
+}
