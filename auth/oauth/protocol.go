@@ -172,7 +172,7 @@ type metadata struct {
 func (p *protocol) Discovery(context.Context, *op.Request[struct{}]) (*op.Response, error) {
 	endpoint := func(path string) string { return p.server.config.Issuer + path }
 	withSecret := []oidc.AuthMethod{oidc.AuthMethodBasic, oidc.AuthMethodPost}
-	any := append(withSecret, oidc.AuthMethodNone)
+	all := append(withSecret, oidc.AuthMethodNone)
 	return op.NewResponse(&metadata{oidc.DiscoveryConfiguration{
 		Issuer:                                    p.server.config.Issuer,
 		AuthorizationEndpoint:                     endpoint(authorizePath),
@@ -191,8 +191,8 @@ func (p *protocol) Discovery(context.Context, *op.Request[struct{}]) (*op.Respon
 		ClaimsSupported:                           []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "preferred_username", "name", "email"},
 		SubjectTypesSupported:                     []string{"public"},
 		IDTokenSigningAlgValuesSupported:          []string{string(jose.RS256)},
-		TokenEndpointAuthMethodsSupported:         any,
-		RevocationEndpointAuthMethodsSupported:    any,
+		TokenEndpointAuthMethodsSupported:         all,
+		RevocationEndpointAuthMethodsSupported:    all,
 		IntrospectionEndpointAuthMethodsSupported: withSecret,
 	}, true}), nil
 }
