@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -118,6 +119,11 @@ func (b *bench) measure(list, count float64) {
 	b.compare("backward page, to the first", 1.2, first, subject{reeve, backward})
 	rare := ask("filter[can_request_admin]=true&page[first]=100")
 	b.compare("0.01 % (administrators), to the active", 2, first, subject{reeve, rare})
+	for _, sort := range []string{"created_at", "last_active_at", "username"} {
+		list := "sort=" + sort + "&page[first]=100"
+		deep := ask(list + "&page[after]=" + b.deep(reeve, sort))
+		b.compare("5,000th page by "+sort+", to the first", 1.3, subject{reeve, ask(list)}, subject{reeve, deep})
+	}
 	b.compare("exact count, to count=false", count, subject{reeve, after(active + "&count=false")}, subject{reeve, middle})
 	reeve.stop()
 
@@ -461,23 +467,54 @@ func (b *bench) sample(n int) []string {
 		if seen%step != 0 {
 			return nil
 		}
-		var id sql.RawBytes
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		if len(id) != 16 {
-			text := strings.ReplaceAll(string(id), "-", "")
-			id = make([]byte, 16)
-			fmt.Sscanf(text, "%x", &id)
-		}
-		ids = append(ids, ulid.ULID(id).String())
-		return nil
+		id, err := scanID(rows)
+		ids = append(ids, id.String())
+		return err
 	})
 	for i := range ids { // far from each other
 		j := i * 617 % len(ids)
 		ids[i], ids[j] = ids[j], ids[i]
 	}
 	return ids
+}
+
+// scanID reads the id that is all of a row.
+func scanID(rows *sql.Rows) (id ulid.ULID, err error) {
+	var stored sql.RawBytes
+	if err := rows.Scan(&stored); err != nil {
+		return id, err
+	}
+	if len(stored) == len(id) {
+		return ulid.ULID(stored), nil
+	}
+	_, err = hex.Decode(id[:], []byte(strings.ReplaceAll(string(stored), "-", "")))
+	return id, err
+}
+
+// deep is the cursor of the last user of 5,000 pages of 100, or of half of all users if they are fewer.
+func (b *bench) deep(reeve *child, sort string) string {
+	b.Helper()
+	var id ulid.ULID
+	b.query(fmt.Sprintf("SELECT id FROM users ORDER BY %s NULLS FIRST, id LIMIT 1 OFFSET %d", sort, min(500_000, *walkUsers/2)), func(rows *sql.Rows) (err error) {
+		id, err = scanID(rows)
+		return err
+	})
+	// The cursor profile shows each resource's cursor.
+	text, _, err := b.ask(http.DefaultClient, subject{reeve, request{"GET", func(int) (string, string) {
+		return "/users?page[size]=1&sort=" + sort + "&filter[id]=" + id.String(), ""
+	}}}, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var page struct {
+		Data []struct {
+			Meta struct{ Page struct{ Cursor string } }
+		}
+	}
+	if err := json.Unmarshal(text, &page); err != nil || len(page.Data) != 1 || page.Data[0].Meta.Page.Cursor == "" {
+		b.Fatal(err, string(text))
+	}
+	return page.Data[0].Meta.Page.Cursor
 }
 
 // BenchmarkList is the list that TestBench measures first, without a network, to be profiled. TestBench must have

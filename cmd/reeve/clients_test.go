@@ -33,6 +33,7 @@ type (
 		Sessions        []*decodedSession `jsonapi:"relation,sessions"`
 		Tokens          []*decodedToken   `jsonapi:"relation,tokens"`
 		Groups          []*decodedKey     `jsonapi:"relation,groups"`
+		Roles           []*decodedGiven   `jsonapi:"relation,roles"`
 	}
 	decodedSession struct {
 		ID           string           `jsonapi:"primary,session"`
@@ -62,12 +63,32 @@ type (
 		Session    *decodedSession `jsonapi:"relation,session"`
 	}
 	decodedGroup struct {
-		ID          string         `jsonapi:"primary,group"`
-		Key         string         `jsonapi:"attr,key"`
+		ID          string          `jsonapi:"primary,group"`
+		Key         string          `jsonapi:"attr,key"`
+		Name        string          `jsonapi:"attr,name"`
+		Description *string         `jsonapi:"attr,description"`
+		CreatedAt   time.Time       `jsonapi:"attr,created_at,iso8601"`
+		Members     []*decodedName  `jsonapi:"relation,members"`
+		Roles       []*decodedGiven `jsonapi:"relation,roles"`
+	}
+	decodedRole struct {
+		ID          string         `jsonapi:"primary,role"`
 		Name        string         `jsonapi:"attr,name"`
-		Description *string        `jsonapi:"attr,description"`
+		Doc         *string        `jsonapi:"attr,doc"`
+		Permissions []string       `jsonapi:"attr,permissions"`
+		Aliases     []string       `jsonapi:"attr,aliases"`
+		BuiltIn     bool           `jsonapi:"attr,built_in"`
 		CreatedAt   time.Time      `jsonapi:"attr,created_at,iso8601"`
-		Members     []*decodedName `jsonapi:"relation,members"`
+		Users       []*decodedName `jsonapi:"relation,users"`
+		Groups      []*decodedKey  `jsonapi:"relation,groups"`
+	}
+	decodedPermission struct {
+		ID           string   `jsonapi:"primary,permission"`
+		Name         string   `jsonapi:"attr,name"`
+		ResourceType string   `jsonapi:"attr,resource_type"`
+		Verb         string   `jsonapi:"attr,verb"`
+		Doc          string   `jsonapi:"attr,doc"`
+		Aliases      []string `jsonapi:"attr,aliases"`
 	}
 	decodedClient struct {
 		ID           string            `jsonapi:"primary,client"`
@@ -140,6 +161,10 @@ type (
 		ID  string `jsonapi:"primary,group"`
 		Key string `jsonapi:"attr,key"`
 	}
+	decodedGiven struct {
+		ID   string `jsonapi:"primary,role"`
+		Name string `jsonapi:"attr,name"`
+	}
 	decodedClientID struct {
 		ID       string `jsonapi:"primary,client"`
 		ClientID string `jsonapi:"attr,client_id"`
@@ -154,6 +179,7 @@ type (
 var decoded = map[string]any{
 	"user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
+	"role": decodedRole{}, "permission": decodedPermission{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types.
@@ -168,10 +194,11 @@ func TestGoogleDecodes(t *testing.T) {
 			t.Fatal(err)
 		}
 		created := map[string]string{}
+		support := map[string]any{"data": []any{map[string]any{"type": "role", "id": idOf(s.get("roles/by-name/support"))}}}
 		for _, document := range []map[string]any{
-			resourceDocument("user", "", map[string]any{"username": "decoded", "email": "decoded@example.com"}, nil),
+			resourceDocument("user", "", map[string]any{"username": "decoded", "email": "decoded@example.com"}, map[string]any{"roles": support}),
 			resourceDocument("group", "", map[string]any{"name": "Decoders"}, map[string]any{
-				"members": map[string]any{"data": []any{map[string]any{"type": "user", "id": quentin}}}}),
+				"members": map[string]any{"data": []any{map[string]any{"type": "user", "id": quentin}}}, "roles": support}),
 			resourceDocument("token", "", map[string]any{"name": "decoded", "scopes": []string{"urn:reeve:user:get"}, "expires_at": "2099-01-01T00:00:00.5Z"},
 				map[string]any{"user": toOne("user", quentin)}),
 		} {
