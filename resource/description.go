@@ -70,6 +70,13 @@ func (t *Type[T]) describe() Description {
 // Serves reports whether the type serves one of the five verbs.
 func (d *Description) Serves(verb string) bool { return slices.Contains(d.Verbs, verb) }
 
+// Imports reports whether many resources can be created at once by [Engine.Import]. What is shown once, in the answer to
+// a creation, would be lost.
+func (d *Description) Imports() bool {
+	once := func(a AttributeDescription) bool { return a.Once }
+	return d.Serves(Create) && !slices.ContainsFunc(d.Attributes, once)
+}
+
 // Action finds an action by name, nil if there is none.
 func (d *Description) Action(name string) *ActionDescription {
 	for i := range d.Actions {

@@ -29,13 +29,17 @@ type ship struct {
 }
 
 type sailor struct {
-	ID   ulid.ULID
-	Name string
+	ID       ulid.ULID
+	Name     string
+	Enlisted time.Time
 }
 
 var sailorSchema = resource.Schema[sailor]{
 	Name: "sailor", Plural: "sailors", Doc: "Somebody who sails.", ID: func(s *sailor) *ulid.ULID { return &s.ID },
-	Attributes: []resource.Attribute[sailor]{resource.Attr("name", func(s *sailor) *string { return &s.Name })},
+	Attributes: []resource.Attribute[sailor]{
+		resource.Attr("name", func(s *sailor) *string { return &s.Name }),
+		resource.Attr("enlisted_at", func(s *sailor) *time.Time { return &s.Enlisted }).Created(),
+	},
 }
 
 var shipSchema = resource.Schema[ship]{
@@ -548,24 +552,26 @@ func TestSeveralOperations(t *testing.T) {
 // TestTimeOfWrites sees that what is written has the time of its transaction, however long that took to begin.
 func TestTimeOfWrites(t *testing.T) {
 	f := newFleet(t)
-	written := func(id ulid.ULID) {
+	written := func(at time.Time, err error) {
 		t.Helper()
-		ship, err := f.ships.Get(t.Context(), id)
-		if err != nil {
-			t.Fatal(err)
-		}
 		now, event := resource.Cut(f.journal.now), f.journal.events[len(f.journal.events)-1]
-		if !ship.Launched.Equal(now) || !event.At.Equal(now) {
-			t.Errorf("launched at %s, its event at %s, want %s", ship.Launched, event.At, now)
+		if err != nil || !at.Equal(now) || !event.At.Equal(now) {
+			t.Errorf("written at %s, its event at %s, want %s: %v", at, event.At, now, err)
 		}
 	}
-	written(f.launch("Victory"))
-	imported, err := f.engine.Import(t.Context(), resource.Operation{Type: "ship", Principal: admiral},
-		[]resource.Body{{Attributes: map[string]any{"name": "Temeraire"}}})
+	ship, err := f.ships.Get(t.Context(), f.launch("Victory"))
+	written(ship.Launched, err)
+	imported, err := f.engine.Import(t.Context(), resource.Operation{Type: "sailor", Principal: admiral},
+		[]resource.Body{{Attributes: map[string]any{"name": "Jack"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	written(imported[0].ID)
+	jack, err := f.sailors.Get(t.Context(), imported[0].ID)
+	written(jack.Enlisted, err)
+	// What is shown once would be lost.
+	if _, err := f.engine.Import(t.Context(), resource.Operation{Type: "ship", Principal: admiral}, nil); !resource.Is(err, resource.UnsupportedMediaType) {
+		t.Error(err)
+	}
 }
 
 // TestReservedPath sees that no type takes the path of several operations.

@@ -32,8 +32,14 @@ func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imp
 	if err != nil {
 		return nil, err
 	}
-	if err := serves(op, t.description()); err != nil || len(bodies) == 0 {
+	if err := serves(op, t.description()); err != nil {
 		return nil, err
+	}
+	if !t.description().Imports() {
+		return nil, Errorf(UnsupportedMediaType, "%s are created one by one: what is shown once would be lost", t.description().Plural)
+	}
+	if len(bodies) == 0 {
+		return nil, nil
 	}
 	run := t.importing(bodies)
 	var done []Imported
@@ -188,12 +194,13 @@ func (s *Schema[T]) uniques() [][]string {
 	return all
 }
 
-// values are the values of some members of a row as one text, empty if one of them is null: then they are no others'.
+// values are the values of some members of a row as one text, empty if one of them is null, or a text that is yet to be
+// made up: then they are no others'.
 func (s *Schema[T]) values(row *T, members []string) string {
 	var text []byte
 	for _, name := range members {
 		plain := s.plain(row, name)
-		if plain == nil {
+		if plain == nil || plain == "" {
 			return ""
 		}
 		text = fmt.Appendf(text, "%T %q,", plain, fmt.Sprint(plain))

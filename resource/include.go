@@ -47,6 +47,9 @@ func (tx *Tx) planIncludes(about *Description, include []string) (paths, error) 
 	return tree, nil
 }
 
+// maxIncluded is how many resources a question may find along its paths, those counted again that are found again.
+const maxIncluded = 20_000
+
 // read are the references that must be read to go along the paths, where fields alone are shown; nil where all is.
 func (p paths) read(about *Description, fields []string) []string {
 	if fields == nil {
@@ -68,10 +71,12 @@ func (tx *Tx) include(result *Result, tree paths, op Operation) error {
 	if result.Resources == nil {
 		return nil
 	}
-	return tx.follow(result, result.Resources, tree, op)
+	left := maxIncluded
+	return tx.follow(result, result.Resources, tree, op, &left)
 }
 
-func (tx *Tx) follow(result *Result, from Resources, tree paths, op Operation) error {
+// follow goes along paths from some resources, and takes what it finds from what is left to be found.
+func (tx *Tx) follow(result *Result, from Resources, tree paths, op Operation, left *int) error {
 	for _, name := range sorted(tree) {
 		if from.Len() == 0 {
 			return nil
@@ -86,8 +91,11 @@ func (tx *Tx) follow(result *Result, from Resources, tree paths, op Operation) e
 			return err
 		}
 		for _, related := range found {
+			if *left -= related.Len(); *left < 0 {
+				return Errorf(InvalidParameter, "more than %d resources are included: ask for fewer paths, or a smaller page", maxIncluded).About("include")
+			}
 			result.Included = append(result.Included, related)
-			if err := tx.follow(result, related, tree[name], op); err != nil {
+			if err := tx.follow(result, related, tree[name], op, left); err != nil {
 				return err
 			}
 		}
@@ -95,8 +103,9 @@ func (tx *Tx) follow(result *Result, from Resources, tree paths, op Operation) e
 	return nil
 }
 
-// batch is how many resources one question names: databases take a limited number of parameters.
-const batch = 4096
+// batch is how many resources one question names: databases take a limited number of parameters, and of each resource
+// ten others may be found.
+const batch = 1000
 
 // targets are the resources that a to-one reference names, of each type.
 func (tx *Tx) targets(_ *Result, from Resources, reference int, beyond paths, op Operation) ([]Resources, error) {

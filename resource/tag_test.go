@@ -9,13 +9,13 @@ import (
 	"reeve/resource"
 )
 
-// TestTag sees that the version of a row changes with what is stored and shown, and not with activities or with
-// what no answer shows.
+// TestTag sees that the version of a row changes with what is stored, and not with activities or secrets.
 func TestTag(t *testing.T) {
 	schema := shipSchema
 	schema.Attributes = append([]resource.Attribute[ship]{
 		resource.Attr("seen_at", func(s *ship) *time.Time { return &s.Launched }).Nullable().Quiet(),
-	}, resource.Attr("name", func(s *ship) *string { return &s.Name }), resource.Attr("hash", func(s *ship) *string { return &s.Password }).Hidden())
+	}, resource.Attr("name", func(s *ship) *string { return &s.Name }), resource.Attr("hash", func(s *ship) *string { return &s.Password }).Hidden(),
+		resource.Attr("secret", func(s *ship) *string { return &s.Secret }).Secret())
 	row := ship{ID: ulid.Make(), Name: "Victory"}
 	tag := schema.Tag(&row)
 	for _, step := range []struct {
@@ -25,7 +25,8 @@ func TestTag(t *testing.T) {
 	}{
 		{"nothing", func(*ship) {}, false},
 		{"an activity", func(s *ship) { s.Launched = time.Now() }, false},
-		{"what no answer shows", func(s *ship) { s.Password = "x" }, false},
+		{"a secret", func(s *ship) { s.Secret = "x" }, false},
+		{"a hash", func(s *ship) { s.Password = "x" }, true},
 		{"an attribute, and an activity", func(s *ship) { s.Name, s.Launched = "Wreck", time.Time{} }, true},
 		{"a reference", func(s *ship) { s.Flagship = s.ID }, true},
 	} {

@@ -83,6 +83,11 @@ func TestImportOfExport(t *testing.T) {
 func TestImport(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything)
+		for _, report := range s.imports("groups", `{"type":"group","attributes":{"name":"One"}}`, `{"type":"group","attributes":{"name":"Two"}}`) {
+			if report["id"] == nil { // each is given a key of its own
+				t.Error(report)
+			}
+		}
 		user := func(attributes string) string { return `{"type":"user","attributes":{` + attributes + `}}` }
 		lines := []string{
 			user(`"username":"one","password_hash":"` + foreignHashes["bcrypt"] + `"`),

@@ -42,12 +42,27 @@ func TestPreconditions(t *testing.T) {
 				t.Errorf("%s %s on a version that is gone: %d %s", write.method, write.path, a.StatusCode, a.text)
 			}
 		}
+		for path, body := range map[string]any{
+			"groups": resourceDocument("group", "", map[string]any{"name": "None"}, nil), "users/lock?filter[id]=" + quentin: nil,
+			"operations": map[string]any{"atomic:operations": []any{map[string]any{"op": "remove", "ref": map[string]any{"type": "user", "id": quentin}}}},
+		} {
+			if a := s.send("POST", "/api/admin/v1/"+path, body, "If-Match: "+tag); fmt.Sprint(failuresIn(t, a)) != "[invalid_header If-Match]" {
+				t.Errorf("%s, about no single resource: %d %s", path, a.StatusCode, a.text)
+			}
+		}
 		changed := s.send("PATCH", path, rename, "If-Match: "+tag)
 		if changed.StatusCode != 200 || changed.Header.Get("ETag") == tag {
 			t.Fatalf("%d %q", changed.StatusCode, changed.Header.Get("ETag"))
 		}
 		if a := s.send("PATCH", path, rename, "If-Match: "+tag); a.StatusCode != 412 {
 			t.Errorf("a second write on the same version: %d", a.StatusCode)
+		}
+		tag = changed.Header.Get("ETag")
+		for i, want := range []int{204, 412} {
+			password := map[string]any{"password": fmt.Sprint("so it goes ", i), "finish_sessions": false}
+			if a := s.send("POST", path+"/set-password", password, "If-Match: "+tag); a.StatusCode != want {
+				t.Errorf("set-password, the %d. time on the same version: %d %s", i+1, a.StatusCode, a.text)
+			}
 		}
 		if a := s.send("DELETE", path, nil, "If-Match: *"); a.StatusCode != 204 {
 			t.Errorf("on any version: %d %s", a.StatusCode, a.text)

@@ -136,6 +136,28 @@ func TestIncluded(t *testing.T) {
 	})
 }
 
+// TestIncludesAreBounded sees that no question brings along more than a server can hold.
+func TestIncludesAreBounded(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		if err := fixtures.Generate(t.Context(), s.app.database, s.app.stores(), 1000, func(int) {}); err != nil {
+			t.Fatal(err)
+		}
+		var members []any
+		for _, id := range idsOf(s.get("users?page[last]=1000&filter[status]=active")) {
+			members = append(members, map[string]any{"type": "user", "id": id})
+		}
+		for i := range 12 {
+			s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": fmt.Sprint(i)}, map[string]any{"members": map[string]any{"data": members}}))
+		}
+		s.get("users?page[last]=1000&include=groups&fields[user]=groups")
+		a := s.send("GET", "/api/admin/v1/users?page[last]=1000&include=groups,sessions.user.groups,sessions.user.sessions.user.groups", nil)
+		if fmt.Sprint(failuresIn(t, a)) != "[invalid_parameter include]" {
+			t.Errorf("%d %.200s", a.StatusCode, a.text)
+		}
+	})
+}
+
 // unlinked is what a document includes though nothing names it, or twice.
 func unlinked(document map[string]any) (faults []string) {
 	identify := func(item any) string { return fmt.Sprint(dig(item, "type"), " ", dig(item, "id")) }

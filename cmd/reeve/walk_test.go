@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,11 +15,6 @@ import (
 
 	"reeve/fixtures"
 	"reeve/resource"
-	"reeve/resource/client"
-	"reeve/resource/group"
-	"reeve/resource/module"
-	"reeve/resource/session"
-	"reeve/resource/token"
 	"reeve/resource/user"
 )
 
@@ -121,13 +117,16 @@ func TestSortedWalk(t *testing.T) {
 		if err := fixtures.Generate(t.Context(), s.app.database, s.app.stores(), 40, func(int) {}); err != nil {
 			t.Fatal(err)
 		}
-		for plural, sorts := range map[string][][]string{
-			"users": user.Schema.Sorts, "sessions": session.Schema.Sorts, "tokens": token.Schema.Sorts,
-			"groups": group.Schema.Sorts, "clients": client.Schema.Sorts, "modules": module.Schema.Sorts,
-		} {
-			for _, sort := range sorts {
-				for _, sign := range []string{"", "-"} {
-					path := "/api/admin/v1/" + plural + "?sort=" + sign + sort[0]
+		for late := time.Now().Add(20 * time.Second); s.count("SELECT count(*) FROM events WHERE position IS NULL") > 0; {
+			if time.Now().After(late) {
+				t.Fatal("there are events without a position")
+			}
+		}
+		for _, d := range s.app.engine.Registry().Descriptions() {
+			for _, sort := range d.Sorts {
+				order := resource.ParseOrder(sort)
+				for _, order := range []resource.Order{order, order.Reverse()} {
+					path := "/api/admin/v1/" + d.Path() + "?sort=" + parameter(order)
 					forward := s.follow(path+"&page[first]=7", "next")
 					backward := s.follow(path+"&page[last]=7", "prev")
 					slices.Reverse(backward)
@@ -140,6 +139,19 @@ func TestSortedWalk(t *testing.T) {
 			}
 		}
 	})
+}
+
+// parameter is the value of the parameter sort that asks for an order.
+func parameter(order resource.Order) string {
+	var fields []string
+	for _, key := range order.Keys() {
+		sign := ""
+		if key.Descending {
+			sign = "-"
+		}
+		fields = append(fields, sign+key.Attribute)
+	}
+	return strings.Join(fields, ",")
 }
 
 // follow reads the pages of a list along one link, in the order in which they are read.

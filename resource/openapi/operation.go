@@ -152,16 +152,21 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 			"A resource object a line. If the export fails on the way, its last line has `errors`.")}
 	}
 	if d.Serves(resource.Create) {
-		op := b.add(d, call{
+		create := call{
 			method: http.MethodPost, path: path, id: "create" + pascal(d.Name), verb: resource.Create,
-			doc: "With `Content-Type: " + document.LinesType + "` the body is an import, of any length. It takes no " +
-				"`" + idempotency.Header + "`.",
 			body:   b.body(d, created),
 			status: http.StatusCreated, answer: b.document(d, issued), etag: tag(),
-		})
-		op.RequestBody.Content[document.LinesType] = MediaType{text("A resource object a line, as an export has it.")}
-		op.Responses["200"] = &Response{Description: "What became of each line of an import.", Content: Content{document.LinesType: {text(
-			"For each line its number as `line`, and `type` and `id` of the new resource, or `errors`.")}}}
+		}
+		if d.Imports() {
+			create.doc = "With `Content-Type: " + document.LinesType + "` the body is an import, of any length. It takes no `" +
+				idempotency.Header + "`."
+		}
+		op := b.add(d, create)
+		if d.Imports() {
+			op.RequestBody.Content[document.LinesType] = MediaType{text("A resource object a line, as an export has it.")}
+			op.Responses["200"] = &Response{Description: "What became of each line of an import.", Content: Content{document.LinesType: {text(
+				"For each line its number as `line`, and `type` and `id` of the new resource, or `errors`.")}}}
+		}
 	}
 	for i := range d.Actions {
 		a := &d.Actions[i]
