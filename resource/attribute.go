@@ -67,6 +67,8 @@ type Attribute[T any] struct {
 	assign func(row *T, parsed any)                    // what parse returned, nil for null
 	zero   func(parsed any) bool                       // would what parse returned stand for null?
 	member func(row *T) any                            // the pointer to what assign sets
+
+	revision func(row *T) *int64 // nil but for a [Revision]
 }
 
 // DefaultMaxLength is how many characters a text attribute may have unless it says otherwise. It keeps every
@@ -202,6 +204,14 @@ func (a Attribute[T]) Secret() Attribute[T] { a.AttributeDescription.Secret = tr
 // Created sets the attribute to the time of the creation and makes it read only.
 func (a Attribute[T]) Created() Attribute[T] {
 	a.AttributeDescription.Created, a.AttributeDescription.ReadOnly = true, true
+	return a
+}
+
+// Revision counts how often the to-many relationships of a row were changed, so that the version of the row tells of
+// that too. It is hidden.
+func Revision[T any](count func(row *T) *int64) Attribute[T] {
+	a := Attr("revision", count).Hidden()
+	a.revision = count
 	return a
 }
 

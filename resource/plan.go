@@ -169,7 +169,11 @@ func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), 
 			if err != nil {
 				return done, err
 			}
-			done.changes, err = p.link(tx, id, op.Body.Relationships, done.changes)
+			changes, err := p.link(tx, id, op.Body.Relationships, done.changes)
+			if err == nil && len(changes) > len(done.changes) {
+				done.row, err = p.revise(tx, id, done.row)
+			}
+			done.changes = changes
 			return done, err
 		}, nil
 	case Delete:
@@ -275,11 +279,11 @@ func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference
 			return nil
 		})
 	}
-	if _, err := p.hold(tx, id); err != nil {
+	row, err := p.hold(tx, id)
+	if err != nil {
 		return outcome[T]{}, err
 	}
 	var added, removed []ulid.ULID
-	var err error
 	switch linkage, to := p.Linkages[reference.Name], ids(targets); verb {
 	case Link:
 		added, err = linkage.Add(tx, id, to...)
@@ -288,7 +292,22 @@ func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference
 	case Relink:
 		added, removed, err = linkage.Replace(tx, id, to...)
 	}
+	if err == nil && len(added)+len(removed) > 0 {
+		_, err = p.revise(tx, id, row)
+	}
 	return outcome[T]{changes: linked(nil, &reference.ReferenceDescription, added, removed)}, err
+}
+
+// revise notes in a row that its to-many relationships have changed, if it counts that, and returns it.
+func (p *plan[T]) revise(tx *Tx, id ulid.ULID, row *T) (*T, error) {
+	i := slices.IndexFunc(p.Schema.Attributes, func(a Attribute[T]) bool { return a.revision != nil })
+	if i < 0 || p.Update == nil {
+		return row, nil
+	}
+	return p.Update(tx, id, func(row *T) error {
+		*p.Schema.Attributes[i].revision(row)++
+		return nil
+	})
 }
 
 func ids(targets []Identifier) []ulid.ULID {

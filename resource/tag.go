@@ -10,7 +10,7 @@ import (
 const AnyTag = "*"
 
 // Tag names the version of a row: it differs where a stored attribute or a to-one reference does, a hash of a password
-// too, apart from activities ([Attribute.Quiet]) and secrets, which a hash of little else might betray. It is 16
+// and a [Revision] too, apart from activities ([Attribute.Quiet]) and secrets, which a hash of little else might betray. It is 16
 // characters of base64 for URLs, the same on every node and after every start.
 func (s *Schema[T]) Tag(row *T) string {
 	var text []byte

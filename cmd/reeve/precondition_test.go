@@ -70,6 +70,37 @@ func TestPreconditions(t *testing.T) {
 	})
 }
 
+// TestPreconditionsOfRelationships sees that the version of a resource tells of its to-many relationships.
+func TestPreconditionsOfRelationships(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		group := "groups/" + idOf(s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "One"}, nil)))
+		support := map[string]any{"type": "role", "id": idOf(s.get("roles/by-name/support"))}
+		members := []any{map[string]any{"type": "user", "id": quentin}}
+		whole := resourceDocument("group", strings.TrimPrefix(group, "groups/"), map[string]any{}, map[string]any{"members": map[string]any{"data": []any{}}})
+		for _, write := range []struct {
+			of, method, path string
+			body             any
+			want             int
+		}{
+			{group, "PATCH", group + "/relationships/members", map[string]any{"data": members}, 204},
+			{group, "DELETE", group + "/relationships/members", map[string]any{"data": members}, 204},
+			{group, "POST", group + "/relationships/members", map[string]any{"data": members}, 204},
+			{group, "PATCH", group, whole, 200},
+			{"users/" + quentin, "PATCH", "users/" + quentin + "/relationships/roles", map[string]any{"data": []any{support}}, 204},
+		} {
+			tag := s.send("GET", "/api/admin/v1/"+write.of, nil).Header.Get("ETag")
+			for _, want := range []int{write.want, 412} {
+				if a := s.send(write.method, "/api/admin/v1/"+write.path, write.body, "If-Match: "+tag); a.StatusCode != want {
+					t.Errorf("%s %s on %s: %d %s", write.method, write.path, tag, a.StatusCode, a.text)
+				} else if now := s.send("GET", "/api/admin/v1/"+write.of, nil).Header.Get("ETag"); a.Header.Get("ETag") != "" && a.Header.Get("ETag") != now {
+					t.Errorf("%s %s answers the tag %s, then it is %s", write.method, write.path, a.Header.Get("ETag"), now)
+				}
+			}
+		}
+	})
+}
+
 // TestConcurrentEdits has many edit one version at once: one wins.
 func TestConcurrentEdits(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {

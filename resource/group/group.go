@@ -16,6 +16,7 @@ type Group struct {
 	ID                     ulid.ULID
 	Key, Name, Description string
 	CreatedAt              time.Time
+	Revision               int64
 }
 
 // Schema is the entity group.
@@ -29,6 +30,7 @@ var Schema = resource.Schema[Group]{
 		resource.Attr("name", func(g *Group) *string { return &g.Name }).Required().Filter(resource.Eq, resource.Prefix, resource.Contains).Example("Support"),
 		resource.Attr("description", func(g *Group) *string { return &g.Description }).Nullable().MaxLength(10_000),
 		resource.Attr("created_at", func(g *Group) *time.Time { return &g.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
+		resource.Revision(func(g *Group) *int64 { return &g.Revision }),
 	},
 	References: []resource.Reference[Group]{
 		resource.ToMany[Group]("members", "user").Inverse("groups"),

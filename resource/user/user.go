@@ -21,6 +21,7 @@ type User struct {
 	RegisteredIP            string
 	CreatedAt, LastActiveAt time.Time
 	LockedAt, DeactivatedAt time.Time
+	Revision                int64
 }
 
 // The conditions that a user can be in. A locked user may be deactivated too.
@@ -67,6 +68,7 @@ var Schema = resource.Schema[User]{
 		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }, auth.CheckHash).Nullable().Fixed().WriteOnly().MaxLength(512).
 			Doc("The hash of a password, brought from elsewhere instead of the password: argon2id, bcrypt, scrypt or PBKDF2 (PHC strings). It is made anew at the next sign-in.").
 			Example("$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"),
+		resource.Revision(func(u *User) *int64 { return &u.Revision }),
 	},
 	References: []resource.Reference[User]{
 		resource.ToMany[User]("roles", "role").Inverse("users").Doc("What the user may do, besides by the roles of the user's groups."),
