@@ -207,8 +207,8 @@ func (a Attribute[T]) Created() Attribute[T] {
 	return a
 }
 
-// Revision counts how often the to-many relationships of a row were changed, so that the version of the row tells of
-// that too. It is hidden.
+// Revision counts changes of a row that no attribute shows, so that its version tells of them: the engine counts those of
+// its to-many relationships, an action others, as a new password. It is hidden, and stands in no event.
 func Revision[T any](count func(row *T) *int64) Attribute[T] {
 	a := Attr("revision", count).Hidden()
 	a.revision = count

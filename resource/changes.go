@@ -19,7 +19,7 @@ func (s *Schema[T]) Changes(before, after *T) json.RawMessage {
 	var c json.RawMessage
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
-		if !a.Stored || !a.differs(before, after) {
+		if !a.Stored || a.revision != nil || !a.differs(before, after) {
 			continue
 		}
 		c = beginChange(c, a.Name)

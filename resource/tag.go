@@ -9,14 +9,14 @@ import (
 // AnyTag, as the only tag of [Operation.IfMatch], is met by every resource that is there.
 const AnyTag = "*"
 
-// Tag names the version of a row: it differs where a stored attribute or a to-one reference does, a hash of a password
-// and a [Revision] too, apart from activities ([Attribute.Quiet]) and secrets, which a hash of little else might betray. It is 16
-// characters of base64 for URLs, the same on every node and after every start.
+// Tag names the version of a row: it differs where a stored attribute, a to-one reference or a [Revision] does, apart from
+// activities ([Attribute.Quiet]) and from what no answer shows. It is 16 characters of base64 for URLs, the same on every
+// node and after every start.
 func (s *Schema[T]) Tag(row *T) string {
 	var text []byte
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
-		if a.Stored && !a.AttributeDescription.Secret && !a.AttributeDescription.Quiet {
+		if a.Stored && (a.Visible() || a.revision != nil) && !a.AttributeDescription.Quiet {
 			text = append(a.appendTo(text, row, nil), ',')
 		}
 	}

@@ -42,6 +42,7 @@ func (s *server) newSession() (string, error) {
 // TestSpecIsTrue calls each operation of the OpenAPI document, and checks each answer against it.
 func TestSpecIsTrue(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
+		t.Parallel() // it is the longest of all tests
 		s := start(t, uri, everything+example)
 		doc, err := openapitest.Load(s.spec())
 		if err != nil {

@@ -379,6 +379,7 @@ func TestCheckFindsLies(t *testing.T) {
 		"no operation": func(doc *openapi3.T) { doc.Paths = openapi3.NewPaths() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			doc, server := truth(t)
 			lie(doc)
 			for path := range doc.Paths.Map() { // a part of the toy is enough

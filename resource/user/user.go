@@ -168,6 +168,7 @@ var passwordArguments = []resource.Attribute[newPassword]{
 
 func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
 	u.PasswordHash = p.hash
+	u.Revision++
 	if !p.finishSessions {
 		return nil
 	}
