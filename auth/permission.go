@@ -24,6 +24,9 @@ const Read = "read"
 //   - a natural key, as of a setting, auth.basic.enabled; or with a * after it the beginning of one, auth.*
 type Permission struct{ Type, Verb, Target string }
 
+// Everything is what an administrator may do. It is not to be changed.
+var Everything = []Permission{{Type: Any, Verb: Any}}
+
 // String is the permission as [ParsePermission] reads it: type:verb, or type:verb@target.
 func (p Permission) String() string {
 	text := p.Type + ":" + p.Verb

@@ -19,7 +19,7 @@ type Principal struct {
 }
 
 // System is the program itself, as on its command line. It may do everything.
-var System = &Principal{Type: "system", Name: "reeve", Permissions: []Permission{{Type: Any, Verb: Any}}}
+var System = &Principal{Type: "system", Name: "reeve", Permissions: Everything}
 
 // Decide says of which resources of a type the principal may use a verb: of all, or of those that the targets of
 // permissions name, see [Permission]. No target is none.

@@ -119,6 +119,14 @@ func (tx *Tx) targeted(about *Description, target string) (some []Condition) {
 	return some
 }
 
+// NoMore refuses to hand out permissions that somebody does not have: Forbidden, at a member of the resource.
+func NoMore(who *auth.Principal, permissions []auth.Permission, at ...string) error {
+	if missing, found := auth.Missing(who.Permissions, permissions); found {
+		return Errorf(Forbidden, "%s lacks the permission %s", who.Name, missing).At(at...)
+	}
+	return nil
+}
+
 // every is the condition that all of some conditions hold, of which those that are nil do.
 func every(conditions ...Condition) Condition {
 	var all All

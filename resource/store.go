@@ -69,6 +69,15 @@ type Store[T any] interface {
 	Delete(ctx context.Context, id ulid.ULID) error
 }
 
+// Only is the one row with a value in an attribute that is unique, nil if there is none.
+func Only[T any](ctx context.Context, list func(ctx context.Context, q Query) (Page[T], error), attribute string, value any) (*T, error) {
+	page, err := list(ctx, Query{Where: Equal(attribute, value), Window: pagination.First(1), Count: pagination.CountNone})
+	if err != nil || len(page.Rows) == 0 {
+		return nil, err
+	}
+	return &page.Rows[0], nil
+}
+
 // Linkage keeps the links of one to-many reference. Adding a link that is there and removing one that is not
 // succeed and change nothing; the methods that write answer the links that changed.
 type Linkage interface {

@@ -36,8 +36,6 @@ type request struct {
 // refusal is an answer to the client: one of the errors of RFC 6749, 4.1.2.1, or OpenID Connect Core, 3.1.2.6.
 type refusal struct{ code, description string }
 
-func (r *refusal) Error() string { return r.code + ": " + r.description }
-
 // authorize serves the authorization endpoint: it has the user sign in, asks whether the client may have what it wants,
 // and sends the browser back to the client with a code.
 func (v *visit) authorize() error {

@@ -48,11 +48,14 @@ func (s *Server) findBrowser(r *http.Request) (*Browser, *auth.Principal, error)
 	if prefix, ok := auth.CheckToken(cookie.Value); !ok || prefix != auth.BrowserToken {
 		return nil, nil, nil
 	}
-	b, err := only(r.Context(), s.config.Browsers, "hash", hashed(cookie.Value))
+	b, err := resource.Only(r.Context(), s.config.Browsers.List, "hash", hashed(cookie.Value))
 	if err != nil || b == nil || !s.config.Clock().Before(b.ExpiresAt) {
 		return nil, nil, err
 	}
-	who, err := s.subject(r.Context(), b.User, ulid.ULID{}, b.Session, []string{auth.AdminScope})
+	var who *auth.Principal
+	if err = s.goesOn(r.Context(), b.Session); err == nil {
+		who, err = s.subject(r.Context(), b.User, ulid.ULID{}, b.Session, []string{auth.AdminScope})
+	}
 	if errors.Is(err, auth.ErrInvalid) {
 		return nil, nil, nil
 	}

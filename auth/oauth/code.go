@@ -27,7 +27,7 @@ func (p *protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Ac
 	if prefix, ok := auth.CheckToken(r.Data.Code); !ok || prefix != auth.AuthorizationCode {
 		return nil, invalidGrant
 	}
-	code, err := only(ctx, s.config.Codes, "hash", hashed(r.Data.Code))
+	code, err := resource.Only(ctx, s.config.Codes.List, "hash", hashed(r.Data.Code))
 	switch {
 	case err != nil:
 		return nil, internal(err)
@@ -155,7 +155,7 @@ func (s *Server) findRefresh(ctx context.Context, text string) (*RefreshToken, e
 	if prefix, ok := auth.CheckToken(text); !ok || prefix != auth.RefreshToken {
 		return nil, nil
 	}
-	return only(ctx, s.config.Refreshes, "family", hexadecimal(auth.HashFamily(text)))
+	return resource.Only(ctx, s.config.Refreshes.List, "family", hexadecimal(auth.HashFamily(text)))
 }
 
 // usable reports whether a family of refresh tokens has neither expired nor ended.

@@ -85,7 +85,7 @@ func (p *protocol) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Dev
 	if prefix, ok := auth.CheckToken(r.Data.DeviceCode); !ok || prefix != auth.DeviceCode {
 		return nil, invalidGrant
 	}
-	d, err := only(ctx, s.config.Devices, "hash", hashed(r.Data.DeviceCode))
+	d, err := resource.Only(ctx, s.config.Devices.List, "hash", hashed(r.Data.DeviceCode))
 	if err != nil {
 		return nil, internal(err)
 	}
@@ -143,7 +143,7 @@ func (v *visit) device() error {
 		return v.show(http.StatusOK, "code", page{Title: "Connect a device"})
 	}
 	code := readUserCode(text)
-	d, err := only(ctx, v.config.Devices, "user_code", hashed(code))
+	d, err := resource.Only(ctx, v.config.Devices.List, "user_code", hashed(code))
 	if err != nil {
 		return err
 	}

@@ -97,11 +97,11 @@ func (p *protocol) Introspect(ctx context.Context, r *op.Request[op.Introspectio
 
 // introspectAccess is what an access token stands for. It returns auth.ErrInvalid if it stands for nothing.
 func (s *Server) introspectAccess(ctx context.Context, hash []byte) (*oidc.IntrospectionResponse, error) {
-	who, _, err := s.Principal(ctx, hash)
+	token, c, err := s.active(ctx, hash)
 	if err != nil {
 		return nil, err
 	}
-	token, c, err := s.active(ctx, hash)
+	who, err := s.bearer(ctx, token, c)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +118,9 @@ func (s *Server) introspectRefresh(ctx context.Context, text string) (*oidc.Intr
 	}
 	if token == nil || token.Hash != hashed(text) || !s.config.Clock().Before(token.ExpiresAt) {
 		return nil, auth.ErrInvalid
+	}
+	if err := s.goesOn(ctx, token.Session); err != nil {
+		return nil, err
 	}
 	who, err := s.subject(ctx, token.User, token.Client, token.Session, token.Scopes)
 	if err != nil {

@@ -105,28 +105,26 @@ func (s *Server) Principal(ctx context.Context, hash []byte) (*auth.Principal, t
 	if err != nil {
 		return nil, time.Time{}, err
 	}
+	who, err := s.bearer(ctx, token, c)
+	return who, token.ExpiresAt, err
+}
+
+// bearer is whom an active token of a client stands for. It returns auth.ErrInvalid if its user may not sign in.
+func (s *Server) bearer(ctx context.Context, token *AccessToken, c *client.Client) (*auth.Principal, error) {
 	if !isZero(token.User) {
-		who, err := s.subject(ctx, token.User, token.Client, token.Session, token.Scopes)
-		return who, token.ExpiresAt, err
+		return s.subject(ctx, token.User, token.Client, token.Session, token.Scopes)
 	}
 	principal := clientPrincipal(c)
 	principal.Session = token.Session
 	if c.Admin { // it may have been taken from the client since
 		principal.Permissions = auth.ScopePermissions(token.Scopes)
 	}
-	return principal, token.ExpiresAt, nil
+	return principal, nil
 }
 
-// subject is a user in a session, acting through a client or, if that is zero, with a browser, with what the scopes and the user's own rights have in common. It returns
-// auth.ErrInvalid if the session has ended, or the user may not sign in.
+// subject is a user in a session that is going on, acting through a client or, if that is zero, with a browser, with
+// what the scopes and the user's own rights have in common. It returns auth.ErrInvalid if the user may not sign in.
 func (s *Server) subject(ctx context.Context, user, client, session ulid.ULID, scopes []string) (*auth.Principal, error) {
-	active, err := s.config.SessionActive(ctx, session)
-	if err != nil {
-		return nil, err
-	}
-	if !active {
-		return nil, auth.ErrInvalid
-	}
 	who, err := s.config.Subject(ctx, user, scopes)
 	if err != nil {
 		return nil, err
@@ -136,6 +134,15 @@ func (s *Server) subject(ctx context.Context, user, client, session ulid.ULID, s
 	return &within, nil
 }
 
+// goesOn returns auth.ErrInvalid for a session that has ended.
+func (s *Server) goesOn(ctx context.Context, session ulid.ULID) error {
+	active, err := s.config.SessionActive(ctx, session)
+	if err == nil && !active {
+		err = auth.ErrInvalid
+	}
+	return err
+}
+
 // clientPrincipal is a client itself, which may do nothing yet.
 func clientPrincipal(c *client.Client) *auth.Principal {
 	return &auth.Principal{Type: client.Schema.Name, ID: c.ID, Name: c.Name, Client: c.ID}
@@ -143,19 +150,15 @@ func clientPrincipal(c *client.Client) *auth.Principal {
 
 // active finds a token that can be used, and its client. It returns auth.ErrInvalid for any other.
 func (s *Server) active(ctx context.Context, hash []byte) (*AccessToken, *client.Client, error) {
-	token, err := only(ctx, s.config.Tokens, "hash", hexadecimal(hash))
+	token, err := resource.Only(ctx, s.config.Tokens.List, "hash", hexadecimal(hash))
 	if err != nil {
 		return nil, nil, err
 	}
 	if token == nil || !s.config.Clock().Before(token.ExpiresAt) {
 		return nil, nil, auth.ErrInvalid
 	}
-	active, err := s.config.SessionActive(ctx, token.Session)
-	if err != nil {
+	if err := s.goesOn(ctx, token.Session); err != nil {
 		return nil, nil, err
-	}
-	if !active {
-		return nil, nil, auth.ErrInvalid
 	}
 	c, err := s.config.Clients.Get(ctx, token.Client)
 	if resource.Is(err, resource.NotFound) {
@@ -170,7 +173,7 @@ func (s *Server) revoke(ctx context.Context, c *client.Client, text string) erro
 	var owner, session ulid.ULID
 	switch prefix, _ := auth.CheckToken(text); prefix {
 	case auth.AccessToken:
-		token, err := only(ctx, s.config.Tokens, "hash", hashed(text))
+		token, err := resource.Only(ctx, s.config.Tokens.List, "hash", hashed(text))
 		if err != nil {
 			return internal(err)
 		}
@@ -258,14 +261,3 @@ func hashed(token string) string { return hexadecimal(auth.HashToken(token)) }
 func hexadecimal(hash []byte) string { return hex.EncodeToString(hash) }
 
 func isZero(id ulid.ULID) bool { return id == ulid.ULID{} }
-
-// only is the one row with a value in an attribute that is unique, nil if there is none.
-func only[T any](ctx context.Context, rows resource.Store[T], attribute, value string) (*T, error) {
-	page, err := rows.List(ctx, resource.Query{
-		Where: resource.Equal(attribute, value), Window: pagination.First(1), Count: pagination.CountNone,
-	})
-	if err != nil || len(page.Rows) == 0 {
-		return nil, err
-	}
-	return &page.Rows[0], nil
-}

@@ -101,12 +101,11 @@ func (s *Server) userinfo(ctx context.Context, text string) (*oidc.UserInfo, err
 	if prefix, ok := auth.CheckToken(text); !ok || prefix != auth.AccessToken {
 		return nil, auth.ErrInvalid
 	}
-	hash := auth.HashToken(text)
-	if _, _, err := s.Principal(ctx, hash); err != nil {
+	token, c, err := s.active(ctx, auth.HashToken(text))
+	if err != nil {
 		return nil, err
 	}
-	token, _, err := s.active(ctx, hash)
-	if err != nil {
+	if _, err := s.bearer(ctx, token, c); err != nil {
 		return nil, err
 	}
 	if isZero(token.User) || !slices.Contains(token.Scopes, oidc.ScopeOpenID) {

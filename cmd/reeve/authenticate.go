@@ -10,7 +10,6 @@ import (
 
 	"reeve/auth"
 	"reeve/auth/oauth"
-	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/role"
 	"reeve/resource/session"
@@ -94,7 +93,7 @@ func (a *app) authenticate(authenticator *auth.Authenticator) func(*http.Request
 
 // personal is whom a personal token stands for. It allows what its scopes and its user's rights have in common.
 func (a *app) personal(ctx context.Context, hash []byte) (who *auth.Principal, expires time.Time, err error) {
-	t, err := only(ctx, a.tokens.List, "hash", token.Hash(hash))
+	t, err := resource.Only(ctx, a.tokens.List, "hash", token.Hash(hash))
 	if err != nil {
 		return nil, expires, err
 	}
@@ -123,11 +122,11 @@ func (a *app) subject(ctx context.Context, id ulid.ULID, scopes []string) (*auth
 
 // password finds an account by its username, for sign-in by password.
 func (a *app) password(ctx context.Context, username string) (hash string, who *auth.Principal, err error) {
-	u, err := only(ctx, a.users.List, "username", username)
+	u, err := resource.Only(ctx, a.users.List, "username", username)
 	if err != nil || u == nil {
 		return "", nil, err
 	}
-	who, err = a.principal(ctx, u, unlimited)
+	who, err = a.principal(ctx, u, auth.Everything)
 	if err != nil || !u.MaySignIn() {
 		return "", who, err
 	}
@@ -183,12 +182,10 @@ func (a *app) notSignedIn(ctx context.Context, verb string, who *auth.Principal,
 	}
 }
 
-var unlimited = []auth.Permission{{Type: auth.Any, Verb: auth.Any}}
-
 // rights are the permissions of a user: by roles, and all for an administrator.
 func (a *app) rights(ctx context.Context, u *user.User) ([]auth.Permission, error) {
 	if u.CanRequestAdmin {
-		return unlimited, nil
+		return auth.Everything, nil
 	}
 	return role.Rights(ctx, a.roles, u.ID)
 }
@@ -209,15 +206,4 @@ func (a *app) principal(ctx context.Context, u *user.User, permissions []auth.Pe
 		return nil, err
 	}
 	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: auth.Meet(rights, permissions)}, nil
-}
-
-// only is the one row with a value in an attribute that is unique, nil if there is none.
-func only[T any](ctx context.Context, list func(context.Context, resource.Query) (resource.Page[T], error), attribute, value string) (*T, error) {
-	page, err := list(ctx, resource.Query{
-		Where: resource.Equal(attribute, value), Window: pagination.First(1), Count: pagination.CountNone,
-	})
-	if err != nil || len(page.Rows) == 0 {
-		return nil, err
-	}
-	return &page.Rows[0], nil
 }

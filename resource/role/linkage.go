@@ -61,8 +61,5 @@ func (g guarded) check(ctx context.Context, from ulid.ULID, added []ulid.ULID) e
 	if err != nil {
 		return err
 	}
-	if missing, found := auth.Missing(who.Permissions, given); found {
-		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", who.Name, missing).At("relationships", g.reference)
-	}
-	return nil
+	return resource.NoMore(who, given, "relationships", g.reference)
 }

@@ -95,10 +95,7 @@ func noMore(tx *resource.Tx, before, after *Role) error {
 	if err != nil {
 		return err
 	}
-	if missing, found := auth.Missing(tx.Principal.Permissions, permissions); found {
-		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, missing).At("attributes", "permissions")
-	}
-	return nil
+	return resource.NoMore(tx.Principal, permissions, "attributes", "permissions")
 }
 
 // added are the permissions that a write adds to a role.

@@ -136,10 +136,7 @@ func check(tx *resource.Tx, before, after *Token) error {
 	if !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(tx.Now) {
 		return resource.Errorf(resource.Invalid, "expires_at must not be in the past").At("attributes", "expires_at")
 	}
-	if missing, found := auth.Missing(tx.Principal.Permissions, auth.ScopePermissions(after.Scopes)); found {
-		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, missing).At("attributes", "scopes")
-	}
-	return nil
+	return resource.NoMore(tx.Principal, auth.ScopePermissions(after.Scopes), "attributes", "scopes")
 }
 
 // impersonation keeps callers from acting as somebody who may do more than they: nobody learns a token of such a user.
@@ -151,10 +148,7 @@ func (r Rights) impersonation(tx *resource.Tx, before, after *Token) error {
 	if err != nil {
 		return err
 	}
-	if missing, found := auth.Missing(tx.Principal.Permissions, rights); found {
-		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s, which the user has", tx.Principal.Name, missing).At("relationships", "user")
-	}
-	return nil
+	return resource.NoMore(tx.Principal, rights, "relationships", "user")
 }
 
 func validScopes(scopes []string) error {

@@ -191,17 +191,12 @@ func notOneself(tx *resource.Tx, before, after *User) error {
 	return nil
 }
 
-var everything = []auth.Permission{{Type: auth.Any, Verb: auth.Any}}
-
 // noMore keeps callers from making administrators who are none.
 func noMore(tx *resource.Tx, before, after *User) error {
 	if before == nil || after == nil || before.CanRequestAdmin || !after.CanRequestAdmin {
 		return nil
 	}
-	if missing, found := auth.Missing(tx.Principal.Permissions, everything); found {
-		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s", tx.Principal.Name, missing).At("attributes", "admin")
-	}
-	return nil
+	return resource.NoMore(tx.Principal, auth.Everything, "attributes", "admin")
 }
 
 // passwords keeps callers from signing in as somebody who may do more than they: nobody sets the password of such a
@@ -214,8 +209,5 @@ func (r Rights) passwords(tx *resource.Tx, before, after *User) error {
 	if err != nil {
 		return err
 	}
-	if missing, found := auth.Missing(tx.Principal.Permissions, rights); found {
-		return resource.Errorf(resource.Forbidden, "%s lacks the permission %s, which %s has", tx.Principal.Name, missing, before.Username).At("attributes", "password")
-	}
-	return nil
+	return resource.NoMore(tx.Principal, rights, "attributes", "password")
 }
