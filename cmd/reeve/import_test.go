@@ -83,6 +83,10 @@ func TestImportOfExport(t *testing.T) {
 func TestImport(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything)
+		line := `{"type":"group","attributes":{"name":"One"}}`
+		if a := s.send("POST", "/api/admin/v1/groups", line, "Content-Type: application/x-ndjson; charset=utf-16"); a.StatusCode != 415 {
+			t.Errorf("lines in UTF-16: %d %s", a.StatusCode, a.text)
+		}
 		for _, report := range s.imports("groups", `{"type":"group","attributes":{"name":"One"}}`, `{"type":"group","attributes":{"name":"Two"}}`) {
 			if report["id"] == nil { // each is given a key of its own
 				t.Error(report)

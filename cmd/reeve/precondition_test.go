@@ -50,6 +50,11 @@ func TestPreconditions(t *testing.T) {
 				t.Errorf("%s, about no single resource: %d %s", path, a.StatusCode, a.text)
 			}
 		}
+		for _, no := range []string{strings.Trim(tag, `"`), "W/" + tag} {
+			if a := s.send("PATCH", path, rename, "If-Match: "+no); a.StatusCode != 412 {
+				t.Errorf("If-Match %s, which is no strong tag: %d", no, a.StatusCode)
+			}
+		}
 		changed := s.send("PATCH", path, rename, "If-Match: "+tag)
 		if changed.StatusCode != 200 || changed.Header.Get("ETag") == tag {
 			t.Fatalf("%d %q", changed.StatusCode, changed.Header.Get("ETag"))

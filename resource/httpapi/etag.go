@@ -18,8 +18,9 @@ func etag(version string, body []byte) string {
 	return `"` + version + "." + base64.RawURLEncoding.EncodeToString(sum[:6]) + `"`
 }
 
-// tags are the versions that If-Match names, nil without the header. What is no tag of ours names a version that
-// no resource has; so does a weak tag, since If-Match compares strongly.
+// tags are the versions that If-Match names, nil without the header. What is no entity tag names a version that no
+// resource has; so does a weak one, since If-Match compares strongly. The bytes are not compared: they may be those that
+// another caller sees.
 func tags(header []string) []string {
 	if header == nil {
 		return nil
@@ -30,7 +31,12 @@ func tags(header []string) []string {
 			versions = append(versions, tag)
 			continue
 		}
-		version, _, _ := strings.Cut(strings.TrimPrefix(tag, `"`), ".")
+		inner, begins := strings.CutPrefix(tag, `"`)
+		inner, ends := strings.CutSuffix(inner, `"`)
+		version, _, _ := strings.Cut(inner, ".")
+		if !begins || !ends {
+			version = ""
+		}
 		versions = append(versions, version)
 	}
 	return versions

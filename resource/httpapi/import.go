@@ -22,10 +22,11 @@ const (
 	batchBytes = 1 << 20
 )
 
-// imports reports whether a creation gives many resources, one a line.
+// imports reports whether a creation gives many resources, one a line, in UTF-8.
 func imports(r *http.Request) bool {
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	return err == nil && media == document.LinesType
+	media, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	charset, hasCharset := parameters["charset"]
+	return err == nil && media == document.LinesType && (!hasCharset || strings.EqualFold(charset, "utf-8"))
 }
 
 // importLines creates a resource for each line of the body, batch by batch, and answers with a line for each: its
