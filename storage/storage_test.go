@@ -285,7 +285,7 @@ func TestTotalsOfDeepCascade(t *testing.T) {
 func TestTotalsOfManyWriters(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
 		table := table(t, s, accounts())
-		const writers, each = 12, 20
+		const writers, each = 24, 10
 		var wait sync.WaitGroup
 		for w := range writers {
 			wait.Go(func() {

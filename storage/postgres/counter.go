@@ -38,6 +38,11 @@ func (Dialect) Counting(c storage.Counter) []string {
 		return "UPDATE " + name + " AS c SET changes = c.changes + 1, " + strings.Join(sets, ", ") +
 			" FROM (SELECT " + strings.Join(deltas, ", ") + " FROM (" + rows + " OFFSET 0) AS x) AS d WHERE c.slot = taken;"
 	}
+	// A statement about the rows that were written, whichever tables of them the trigger has.
+	about := func(statement func(rows string) string) string {
+		return "IF TG_OP = 'INSERT' THEN " + statement(added) + " ELSIF TG_OP = 'DELETE' THEN " + statement(gone) +
+			" ELSE " + statement(added+" UNION ALL "+gone) + " END IF;"
+	}
 	// changes never goes back, so it begins with the time.
 	statements := []string{
 		"LOCK TABLE " + table + " IN SHARE ROW EXCLUSIVE MODE",
@@ -56,13 +61,8 @@ BEGIN
 	IF TG_OP = 'TRUNCATE' THEN
 		UPDATE ` + name + ` SET changes = changes + 1, ` + strings.Join(zeros, ", ") + `;
 		RETURN NULL;
-	ELSIF TG_OP = 'INSERT' THEN
-		` + survey(added) + `
-	ELSIF TG_OP = 'DELETE' THEN
-		` + survey(gone) + `
-	ELSE
-		` + survey(added+" UNION ALL "+gone) + `
 	END IF;
+	` + about(survey) + `
 	IF low IS NULL THEN
 		RETURN NULL;
 	END IF;
@@ -72,12 +72,8 @@ BEGIN
 	LOOP
 		IF low = high THEN
 			UPDATE ` + name + ` AS c SET changes = c.changes + 1, ` + strings.Join(ones, ", ") + ` WHERE c.slot = taken;
-		ELSIF TG_OP = 'INSERT' THEN
-			` + keep(added) + `
-		ELSIF TG_OP = 'DELETE' THEN
-			` + keep(gone) + `
 		ELSE
-			` + keep(added+" UNION ALL "+gone) + `
+			` + about(keep) + `
 		END IF;
 		EXIT WHEN FOUND;
 		INSERT INTO ` + name + ` (slot) VALUES (taken);
