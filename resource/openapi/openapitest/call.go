@@ -1,0 +1,308 @@
+package openapitest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+)
+
+// call is one request in the making.
+type call struct {
+	path        string
+	query       url.Values
+	header      http.Header // besides those that follow
+	body        any         // as JSON, unless it is nil or a string
+	contentType string      // of the body
+	accept      string
+	credentials string // instead of those that Do adds
+}
+
+// right is a request that should succeed: about a new resource if one can be made, with a body that agrees with
+// its schema.
+func (c *checker) right(op *operation) (*call, error) {
+	at, err := c.place(op)
+	if err != nil {
+		return nil, err
+	}
+	right := &call{path: at.path, query: url.Values{}, header: http.Header{}, accept: op.vendor(), contentType: op.vendor()}
+	if op.method != http.MethodGet { // an action on all that meet the filters: together, few or none meet them
+		for _, p := range op.Parameters {
+			if v := values(p.Value); len(v) > 0 {
+				right.query.Set(p.Value.Name, v[0])
+			}
+		}
+	}
+	schema := op.bodySchema()
+	if schema == nil {
+		return right, nil
+	}
+	body, err := c.sample(schema)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(data(schema).Required, "id") && data(schema).Properties["attributes"] != nil {
+		body.(map[string]any)["data"].(map[string]any)["id"] = at.id
+	}
+	if give := c.server.Members[op.OperationID]; give != nil {
+		maps.Copy(inner(body), give(c.calls))
+	}
+	if right.body, err = roundTrip(body); err != nil {
+		return nil, err
+	}
+	if err := schema.VisitJSON(right.body, openapi3.EnableJSONSchema2020(), openapi3.MultiErrors()); err != nil {
+		return nil, fmt.Errorf("the body %v does not agree with its own schema: %w", right.body, err)
+	}
+	return right, nil
+}
+
+// place is the operation's path about a resource that is there. What only reads is always called at the same one.
+func (c *checker) place(op *operation) (at place, err error) {
+	if at, known := c.places[op.Operation]; known {
+		return at, nil
+	}
+	if op.method != http.MethodGet {
+		return c.newPlace(op)
+	}
+	if at, err = c.newPlace(op); err == nil {
+		c.places[op.Operation] = at
+	}
+	return at, err
+}
+
+// newPlace is the operation's path about a resource that is there. What a list shows is more than one page of one, if
+// that can be helped, since an empty list would prove nothing.
+func (c *checker) newPlace(op *operation) (place, error) {
+	whole := !strings.Contains(op.path, "{")
+	if op.method == http.MethodGet && op.lists() {
+		if linking := c.linking(op); linking != nil {
+			return c.link(op, linking)
+		}
+		for range 2 {
+			if _, err := c.resource(op.typ()); err != nil {
+				return place{}, err
+			}
+		}
+	}
+	if whole {
+		return place{path: op.path}, nil
+	}
+	about, err := c.resource(op.typ())
+	if err != nil {
+		return place{}, err
+	}
+	return place{fill(op.path, func(name string) string {
+		if name == "id" {
+			return about.ID
+		}
+		return fmt.Sprint(about.Attributes[name])
+	}), about.ID}, nil
+}
+
+// linking is the operation that adds to the relationship which a list is of, nil if there is none.
+func (c *checker) linking(list *operation) *operation {
+	at := list.path
+	if !strings.Contains(at, "/relationships/") {
+		at = path.Dir(at) + "/relationships/" + path.Base(at)
+	}
+	if item := c.doc.Paths.Value(at); item != nil && item.Post != nil {
+		return &operation{item.Post, http.MethodPost, at}
+	}
+	return nil
+}
+
+// link adds to a relationship twice, and returns the place of a list of what it names.
+func (c *checker) link(list, linking *operation) (at place, err error) {
+	right, err := c.right(linking)
+	for range 2 {
+		if err == nil {
+			_, err = c.do(linking, right, http.StatusNoContent)
+		}
+		if more, sampleErr := c.sample(linking.bodySchema()); err == nil {
+			right.body, err = more, sampleErr
+		}
+	}
+	if err != nil {
+		return place{}, err
+	}
+	if list.path == linking.path {
+		return place{path: right.path}, nil
+	}
+	return place{path: strings.Replace(right.path, "/relationships/", "/", 1)}, nil
+}
+
+// roundTrip is v as JSON has it.
+func roundTrip(v any) (any, error) {
+	encoded, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var decoded any
+	err = json.Unmarshal(encoded, &decoded)
+	return decoded, err
+}
+
+// answer is what came back.
+type answer struct {
+	text []byte
+	tag  string // the header ETag
+}
+
+// do sends a request and checks the answer against the document.
+func (c *checker) do(op *operation, with *call, status int) (*answer, error) {
+	c.calls++
+	var body io.Reader
+	switch content := with.body.(type) {
+	case nil:
+	case string:
+		body = strings.NewReader(content)
+	default:
+		encoded, err := json.Marshal(content)
+		if err != nil {
+			return nil, err
+		}
+		body = bytes.NewReader(encoded)
+	}
+	r := httptest.NewRequest(op.method, with.path, body)
+	r.URL.RawQuery = with.query.Encode()
+	r.RequestURI = "" // so that a client takes the request too
+	maps.Copy(r.Header, with.header)
+	r.Header.Set("Accept", with.accept)
+	if body != nil {
+		r.Header.Set("Content-Type", with.contentType)
+	}
+	if with.credentials != "" {
+		r.Header.Set("Authorization", with.credentials)
+	}
+	response := c.server.Do(r)
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode != status {
+		return nil, fmt.Errorf("the status is %d, not %d: %.500s", response.StatusCode, status, text)
+	}
+	if content := response.Header.Get("Content-Type"); status < 400 && len(text) > 0 && base(content) != base(with.accept) {
+		return nil, fmt.Errorf("the media type is %q, not %q", content, with.accept)
+	}
+	listed := op.Responses.Status(status)
+	if listed == nil {
+		return nil, fmt.Errorf("the status %d is not listed", status)
+	}
+	if len(listed.Value.Content) == 0 && len(text) > 0 {
+		return nil, fmt.Errorf("no body is listed, but there is one: %.500s", text)
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: r,
+			Route:   &routers.Route{Spec: c.doc, Path: op.path, Method: op.method, Operation: op.Operation},
+		},
+		Status: status, Header: response.Header,
+		Options: &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	}
+	if err := openapi3filter.ValidateResponse(context.Background(), input.SetBodyBytes(text)); err != nil {
+		return nil, fmt.Errorf("the answer %.2000s: %w", text, err)
+	}
+	if status < 300 && base(response.Header.Get("Content-Type")) == vendor && !strings.Contains(with.query.Encode(), "fields") {
+		if err := complete(listed.Value.Content.Get(vendor), text); err != nil {
+			return nil, fmt.Errorf("the answer %.2000s: %w", text, err)
+		}
+	}
+	return &answer{text, response.Header.Get("ETag")}, nil
+}
+
+// base is a media type without its parameters.
+func base(mediaType string) string {
+	name, _, _ := strings.Cut(mediaType, ";")
+	return name
+}
+
+// complete reports what a document of one resource does not show of it.
+func complete(media *openapi3.MediaType, text []byte) error {
+	if media == nil {
+		return nil
+	}
+	var document struct{ Data map[string]any }
+	if json.Unmarshal(text, &document) != nil || document.Data == nil {
+		return nil // a list, or null
+	}
+	schema := data(media.Schema.Value)
+	for _, member := range []string{"attributes", "relationships"} {
+		if schema.Properties[member] == nil {
+			continue
+		}
+		shown, _ := document.Data[member].(map[string]any)
+		for name := range schema.Properties[member].Value.Properties {
+			if _, there := shown[name]; !there {
+				return fmt.Errorf("%s has no %s", member, name)
+			}
+		}
+	}
+	return nil
+}
+
+// resource is a resource as an answer shows it.
+type resource struct {
+	ID         string         `json:"id"`
+	Attributes map[string]any `json:"attributes"`
+}
+
+// resource is a resource of a type: a new one, or else the first of its list.
+func (c *checker) resource(typ string) (*resource, error) {
+	if create := c.operation("POST", typ, http.StatusCreated); create != nil {
+		right, err := c.right(create)
+		if err != nil {
+			return nil, err
+		}
+		answer, err := c.do(create, right, http.StatusCreated)
+		if err != nil {
+			return nil, fmt.Errorf("creating one %s: %w", typ, err)
+		}
+		var made struct{ Data resource }
+		return &made.Data, json.Unmarshal(answer.text, &made)
+	}
+	if create := c.server.Make[typ]; create != nil {
+		id, err := create()
+		return &resource{ID: id}, err
+	}
+	list := c.operation("GET", typ, http.StatusOK)
+	if list == nil {
+		return nil, fmt.Errorf("there is no way to find a resource of type %s", typ)
+	}
+	answer, err := c.do(list, &call{path: list.path, accept: vendor}, http.StatusOK)
+	if err != nil {
+		return nil, err
+	}
+	var found struct{ Data []resource }
+	if err := json.Unmarshal(answer.text, &found); err != nil {
+		return nil, err
+	}
+	if len(found.Data) == 0 {
+		return nil, fmt.Errorf("there is no resource of type %s", typ)
+	}
+	return &found.Data[0], nil
+}
+
+// operation is the operation on the whole of a type with that method and status, nil if there is none.
+func (c *checker) operation(method, typ string, status int) *operation {
+	for _, path := range slices.Sorted(maps.Keys(c.doc.Paths.Map())) {
+		found := c.doc.Paths.Value(path).GetOperation(method)
+		if found != nil && found.Tags[0] == typ && !strings.Contains(path, "{") && found.Responses.Status(status) != nil {
+			return &operation{found, method, path}
+		}
+	}
+	return nil
+}
