@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"reeve/fixtures"
 	"reeve/storage"
 	"reeve/storage/postgres"
 	"reeve/storage/sqlite"
@@ -13,19 +12,7 @@ import (
 // TestCheck breaks what the database keeps twice, by hand, and has the command find and repair it.
 func TestCheck(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		c, err := readConfiguration("", environment(uri), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := openCurrent(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = fixtures.Demo(t.Context(), a.database, a.stores())
-		a.close()
-		if err != nil {
-			t.Fatal(err)
-		}
+		prepare(t, uri)
 		var dialect storage.Dialect = sqlite.Dialect{}
 		if strings.HasPrefix(uri, "postgres") {
 			dialect = postgres.Dialect{}
@@ -47,6 +34,10 @@ func TestCheck(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+		}
+		c, err := readConfiguration("", environment(uri), nil)
+		if err != nil {
+			t.Fatal(err)
 		}
 		for _, step := range []struct {
 			name  string

@@ -18,6 +18,7 @@ import (
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
+	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/token"
 	"reeve/resource/user"
@@ -33,6 +34,7 @@ func TestPlans(t *testing.T) {
 		planned(t, a.tokens, token.Schema)
 		planned(t, a.groups, group.Schema)
 		planned(t, a.clients, client.Schema)
+		planned(t, a.roles, role.Schema)
 		planned(t, a.database.Events(), event.Schema)
 	})
 }
@@ -97,15 +99,7 @@ func fromBeginning(plan string) bool {
 // crowded is the program over a database with so many rows of each type that planners care.
 func crowded(t *testing.T, uri string) *app {
 	t.Helper()
-	c, err := readConfiguration("", environment(uri), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := openCurrent(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(a.close)
+	a := opened(t, uri)
 	if err := fixtures.Generate(t.Context(), a.database, a.stores(), 20_000, func(int) {}); err != nil {
 		t.Fatal(err)
 	}
@@ -116,6 +110,7 @@ func crowded(t *testing.T, uri string) *app {
 	var tokens []*token.Token
 	var groups []*group.Group
 	var clients []*client.Client
+	var roles []*role.Role
 	var events []*resource.Event
 	now := time.Now()
 	for i, u := range users.Rows {
@@ -123,6 +118,7 @@ func crowded(t *testing.T, uri string) *app {
 		tokens = append(tokens, &token.Token{ID: ulid.Make(), Hash: name, User: u.ID, CreatedAt: now, ExpiresAt: now.Add(time.Duration(i) * time.Hour)})
 		groups = append(groups, &group.Group{ID: ulid.Make(), Key: name, Name: name, CreatedAt: now})
 		clients = append(clients, &client.Client{ID: ulid.Make(), ClientID: name, AuthMethod: client.Public, Static: i%100 == 0, CreatedAt: now})
+		roles = append(roles, &role.Role{ID: ulid.Make(), Name: name, Permissions: []string{}, Aliases: []string{}, CreatedAt: now})
 		verb, actor := resource.Update, &auth.Principal{Type: "user", ID: u.ID}
 		if i%100 == 0 {
 			verb, actor = "lock", auth.System
@@ -133,7 +129,7 @@ func crowded(t *testing.T, uri string) *app {
 	}
 	for _, err := range []error{
 		a.tokens.Create(t.Context(), tokens...), a.groups.Create(t.Context(), groups...), a.clients.Create(t.Context(), clients...),
-		a.database.Record(t.Context(), events...),
+		a.roles.Create(t.Context(), roles...), a.database.Record(t.Context(), events...),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -153,8 +149,9 @@ func crowded(t *testing.T, uri string) *app {
 
 // planned reads the plans of one type's orders and filters, and of each with each, with values that most rows meet
 // and values that few meet. Whatever few rows meet is found by an index, not by walking along the list; nothing is
-// sorted but a few rows that an index has found, and nothing is read without an index; totals of closed filters are sums of cells. Looking for a part of a text is costly, and walks: it is
-// bounded by the deadline of every statement, and its total by the budget of counting.
+// sorted but a few rows that an index has found, and nothing is read without an index; totals of closed filters are sums
+// of cells. Looking for a part of a text is costly, and walks: it is bounded by the deadline of every statement, and its
+// total by the budget of counting.
 func planned[T any](t *testing.T, table *storage.Table[T], schema resource.Schema[T]) {
 	t.Helper()
 	all, err := table.List(t.Context(), resource.Query{Window: pagination.First(1000)})

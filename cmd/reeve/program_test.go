@@ -159,6 +159,21 @@ type answer struct {
 	document map[string]any
 }
 
+// opened is the program over a database, as its commands have it; it serves nobody.
+func opened(t *testing.T, uri string) *app {
+	t.Helper()
+	c, err := readConfiguration("", environment(uri), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := openCurrent(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.close)
+	return a
+}
+
 // send sends a request to the first bind. Headers are given as "Name: value"; a body that is no string is sent as
 // JSON.
 func (s *server) send(method, path string, body any, headers ...string) answer {

@@ -156,15 +156,7 @@ var errUndo = errors.New("undo")
 // exports and actions on filters show and do exactly what they may, one by one.
 func TestReach(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		c, err := readConfiguration("", environment(uri), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := openCurrent(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(a.close)
+		a := opened(t, uri)
 		if err := fixtures.Demo(t.Context(), a.database, a.stores()); err != nil {
 			t.Fatal(err)
 		}

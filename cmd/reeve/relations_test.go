@@ -216,21 +216,13 @@ func (a asked[T]) List(ctx context.Context, q resource.Query) (resource.Page[T],
 // TestIncludesAskOnce sees that what 100 users include is one question for each path, however many are related.
 func TestIncludesAskOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		c, err := readConfiguration("", environment(uri), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, err := openCurrent(t.Context(), c)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(a.close)
+		a := opened(t, uri)
 		if err := fixtures.Generate(t.Context(), a.database, a.stores(), 300, func(int) {}); err != nil {
 			t.Fatal(err)
 		}
 		var users, sessions, groups int
 		registry := &resource.Registry{}
-		err = registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), a.rights), session.Type(asked[session.Session]{a.sessions, &sessions}),
+		err := registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), a.rights), session.Type(asked[session.Session]{a.sessions, &sessions}),
 			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members"), a.groups.Linkage("roles")), token.Type(a.tokens, a.openSessions, a.rightsOf), role.Type(a.roles, registry), client.Type(a.clients))
 		if err != nil {
 			t.Fatal(err)
