@@ -135,7 +135,7 @@ func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []stri
 		Rows int64
 	}
 	text = "SELECT cell, count(*) AS rows FROM (SELECT " + counter.Cell("") + " AS cell FROM " + quote(counter.Table) +
-		") AS x GROUP BY cell"
+		counter.Counted() + ") AS x GROUP BY cell"
 	if err := c.tx.SelectContext(ctx, &cells, text); err != nil {
 		return nil, c.db.failed(err)
 	}

@@ -131,7 +131,7 @@ func (l *layout) cells() int {
 
 // counter is the table's counter, for its definition.
 func (l *layout) counter() Counter {
-	return Counter{Name: l.table + "_count", Table: l.table, Cells: l.cells(), Cell: l.cell}
+	return Counter{Name: l.table + "_count", Table: l.table, Cells: l.cells(), Late: l.late, Cell: l.cell}
 }
 
 // cell is the SQL of the number of the cell that a row is in: its places in the dimensions, as the digits of a
@@ -235,8 +235,19 @@ func (b *builder) sum(cells []int) {
 	b.write("), 0) AS bigint) FROM ", quote(b.layout.counter().Name), ")")
 }
 
-// stamp appends a number that every change of the counted table raises: equal stamps are equal tables. Only what
-// is committed counts, so it says nothing in a transaction that writes.
-func (b *builder) stamp(counter string) {
-	b.write("(SELECT CAST(sum(changes) AS bigint) FROM ", quote(counter), ")")
+// stamp appends a number that every change of the counted table raises: equal stamps are equal tables, unless they are
+// [unstable]. Only what is committed counts, so it says nothing in a transaction that writes.
+func (b *builder) stamp(c Counter) {
+	b.write("(SELECT ")
+	if c.Late != "" {
+		b.write("CASE WHEN EXISTS (SELECT 1 FROM ", quote(c.Table), " WHERE ", quote(c.Late), " IS NULL) THEN ", strconv.Itoa(unstable), " ELSE ")
+	}
+	b.write("CAST(sum(changes) AS bigint)")
+	if c.Late != "" {
+		b.write(" END")
+	}
+	b.write(" FROM ", quote(c.Name), ")")
 }
+
+// unstable is the stamp of a table whose counter lacks rows, and so does not tell of changes.
+const unstable = 0

@@ -72,7 +72,8 @@ type Traits struct {
 	ReadTime [2]string
 
 	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:
-	// a format for the name of the events' table that gives positions to the committed events without one.
+	// a format for the name of the events' table that gives positions to committed events without one, a bounded number
+	// at once.
 	OneWriter bool
 	Stamp     string
 	Elect     string // tries to take the lock of its one parameter for the connection; answers whether it did
@@ -129,6 +130,17 @@ type Counter struct {
 	Name  string // of the table that holds it; not quoted
 	Table string // whose rows are counted; not quoted
 	Cells int
+	// Late is the column, null at first and given later by an UPDATE, without which rows are in no cell yet; empty if
+	// there is none. It keeps the counter off the way of those who insert.
+	Late string
 	// Cell is the number of the cell that a row is in, given what stands before the names of its columns: NEW.
 	Cell func(prefix string) string
+}
+
+// Counted is the WHERE clause of the rows that are in a cell; empty if all are.
+func (c Counter) Counted() string {
+	if c.Late == "" {
+		return ""
+	}
+	return " WHERE " + quote(c.Late) + " IS NOT NULL"
 }

@@ -26,6 +26,7 @@ type layout struct {
 
 	constants  map[resource.Compare]bool // comparisons whose literal stands in the SQL text, for partial indexes
 	dimensions []dimension               // of the counter
+	late       string                    // the column without which rows are not in the counter yet; empty if all are
 }
 
 // column is the column of a member, or of a part of one.

@@ -41,6 +41,9 @@ func NewOutbox(db *DB, s resource.Schema[resource.Event]) (*Outbox, error) {
 			return nil, fmt.Errorf("storage: %s have no %s", s.Plural, name)
 		}
 	}
+	if !db.traits.OneWriter {
+		events.layout.late = "position"
+	}
 	return &Outbox{DB: db, events: events, wake: make(chan struct{}, 1)}, nil
 }
 
@@ -76,7 +79,7 @@ func (o *Outbox) Prune(ctx context.Context, before time.Time) (removed int, err 
 	if err != nil || len(last.Rows) == 0 {
 		return 0, err
 	}
-	where := resource.All{resource.Holds("at", resource.Less, before), resource.Not{Condition: resource.Equal("id", last.Rows[0].ID)}}
+	where := resource.All{resource.Holds("at", resource.Less, before), resource.NotNull("position"), resource.Not{Condition: resource.Equal("id", last.Rows[0].ID)}}
 	return o.events.Prune(ctx, where, before)
 }
 

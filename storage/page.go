@@ -63,7 +63,7 @@ func (p *listing) write(b *builder, f form) {
 		if f.total {
 			b.write(", ")
 		}
-		b.stamp(p.total.counter)
+		b.stamp(*p.total.counter)
 	}
 	if p.count == pagination.CountOnly {
 		return

@@ -664,7 +664,7 @@ func TestManyStatements(t *testing.T) {
 }
 
 // Events are written with what they tell of, and their positions follow the commits without gaps or repeats,
-// whoever writes.
+// whoever writes. Totals are right throughout, also of events that have no position yet.
 func TestOutbox(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
 		var boxes []*storage.Outbox
@@ -709,6 +709,21 @@ func TestOutbox(t *testing.T) {
 				}
 			})
 		}
+		reading, enough := context.WithCancel(ctx)
+		var readers sync.WaitGroup
+		for _, outbox := range boxes {
+			readers.Go(func() {
+				for reading.Err() == nil {
+					for _, where := range []resource.Condition{nil, resource.Equal("verb", "first")} {
+						page, err := outbox.Events().List(ctx, resource.Query{Where: where, Window: pagination.First(1000)})
+						if err != nil || page.Total != int64(len(page.Rows)) {
+							t.Errorf("%d events of which there are %d: %v", page.Total, len(page.Rows), err)
+							return
+						}
+					}
+				}
+			})
+		}
 		// A reader that follows the positions meanwhile sees every event once.
 		const want = writers * each / 5 * 4 * 2
 		var seen []int64
@@ -729,6 +744,11 @@ func TestOutbox(t *testing.T) {
 			}
 		}
 		wait.Wait()
+		enough()
+		readers.Wait()
+		if found, err := boxes[0].Check(ctx, false); err != nil || len(found) > 0 {
+			t.Error(found, err)
+		}
 		if !slices.IsSorted(seen) || len(slices.Compact(seen)) != want || seen[want-1] != want {
 			t.Errorf("positions %v", seen)
 		}

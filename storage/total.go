@@ -27,8 +27,8 @@ const tooLong = "counting took too long"
 // total is how many rows a list has in all.
 type total struct {
 	write   func(b *builder)
-	cheap   bool   // it needs no budget: a sum of cells, or a count of few rows
-	counter string // whose stamp the total holds with; empty if it depends on more than the rows of the table
+	cheap   bool     // it needs no budget: a sum of cells, or a count of few rows
+	counter *Counter // whose stamp the total holds with; nil if it depends on more than the rows of the table
 }
 
 // total is the total of a query.
@@ -37,11 +37,20 @@ func (l *layout) total(q resource.Query) total {
 		return total{}
 	}
 	if cells, ok := l.counted(q.Where); ok {
-		return total{write: func(b *builder) { b.sum(cells) }, cheap: true}
+		return total{cheap: true, write: func(b *builder) {
+			b.sum(cells)
+			if l.late != "" {
+				b.write(" + ")
+				b.count(quote(l.table), func(b *builder) {
+					b.write(alias, ".", quote(l.late), " IS NULL AND ")
+					b.condition(q.Where)
+				})
+			}
+		}}
 	}
 	t := total{write: func(b *builder) { b.count(quote(l.table), func(b *builder) { b.condition(q.Where) }) }}
 	if fixed(q.Where) {
-		t.counter = l.counter().Name
+		t.counter = new(l.counter())
 	}
 	return t
 }
@@ -64,7 +73,7 @@ func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (re
 		return page, err
 	}
 	totals, question := &l.db.totals, p.question(l)
-	stamped := p.total.counter != ""
+	stamped := p.total.counter != nil
 	if stamped {
 		if page, same, err := recall(ctx, l, p, in, question); same || err != nil {
 			return page, err
@@ -83,7 +92,7 @@ func fetch[T any](ctx context.Context, l *layout, p *listing, in *reader[T]) (re
 		late := errors.Is(bounded.Err(), context.DeadlineExceeded) && ctx.Err() == nil
 		cancel()
 		switch {
-		case err == nil && stamped:
+		case err == nil && stamped && stamp != unstable:
 			totals.keep(question, keptTotal{found: true, stamp: stamp, total: page.Total})
 		case err != nil && late:
 			totals.keep(question, keptTotal{gaveUp: time.Now()})

@@ -16,7 +16,8 @@ const slots = 16
 // Counting keeps several rows, so that writers do not wait for each other. A statement's trigger takes the row of its
 // backend, or the next that no other transaction has taken; it adds one if there are too few. It sees the statement's
 // rows at once, those of COPY and of cascades too. Rows that are all in one cell, as a single one is, are counted for a
-// third of what sums over all cells cost. Who truncates a table is alone with it.
+// third of what sums over all cells cost. Where rows count late, inserting them costs nothing. Who truncates a table is
+// alone with it.
 func (Dialect) Counting(c storage.Counter) []string {
 	name, table, function := pq.QuoteIdentifier(c.Name), pq.QuoteIdentifier(c.Table), pq.QuoteIdentifier(c.Name+"_keep")
 	var columns, counts, deltas, sets, ones, zeros []string
@@ -28,8 +29,8 @@ func (Dialect) Counting(c storage.Counter) []string {
 		ones = append(ones, fmt.Sprintf("n%d = c.n%[1]d + CASE low WHEN %[1]d THEN steps ELSE 0 END", i))
 		zeros = append(zeros, fmt.Sprintf("n%d = 0", i))
 	}
-	added := "SELECT " + c.Cell("") + " AS cell, 1 AS step FROM added"
-	gone := "SELECT " + c.Cell("") + " AS cell, -1 AS step FROM gone"
+	added := "SELECT " + c.Cell("") + " AS cell, 1 AS step FROM added" + c.Counted()
+	gone := "SELECT " + c.Cell("") + " AS cell, -1 AS step FROM gone" + c.Counted()
 	// OFFSET 0 has the cell of a row worked out once, not once for each number.
 	survey := func(rows string) string {
 		return "SELECT min(cell), max(cell), sum(step) INTO low, high, steps FROM (" + rows + " OFFSET 0) AS x;"
@@ -50,7 +51,7 @@ func (Dialect) Counting(c storage.Counter) []string {
 		"CREATE TABLE " + name + " (slot bigint PRIMARY KEY, " +
 			"changes bigint NOT NULL DEFAULT 0, " + strings.Join(columns, ", ") + ") WITH (fillfactor = 10)",
 		"INSERT INTO " + name + " SELECT 0, extract(epoch FROM clock_timestamp())::bigint * 1000000, " + strings.Join(counts, ", ") +
-			" FROM (SELECT " + c.Cell("") + " AS cell FROM " + table + ") AS x",
+			" FROM (SELECT " + c.Cell("") + " AS cell FROM " + table + c.Counted() + ") AS x",
 		fmt.Sprintf("INSERT INTO %s (slot) SELECT generate_series(1, %d)", name, slots-1),
 		"CREATE OR REPLACE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql AS $body$\n" + `DECLARE
 	taken bigint := pg_backend_pid() % ` + strconv.Itoa(slots) + `;
@@ -88,6 +89,9 @@ END` + "\n$body$",
 		{"TRUNCATE", ""},
 	} {
 		trigger := pq.QuoteIdentifier(c.Name + "_" + strings.ToLower(event.name))
+		if event.name == "INSERT" && c.Late != "" { // what is inserted is in no cell yet
+			continue
+		}
 		statements = append(statements, "CREATE OR REPLACE TRIGGER "+trigger+
 			" AFTER "+event.name+" ON "+table+event.rows+" FOR EACH STATEMENT EXECUTE FUNCTION "+function+"()")
 	}

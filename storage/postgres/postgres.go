@@ -53,7 +53,8 @@ func (Dialect) Traits() storage.Traits {
 		Lock:      "SELECT pg_advisory_xact_lock($1)",
 		TryLock:   "SELECT pg_try_advisory_xact_lock($1)",
 		Elect:     "SELECT pg_try_advisory_lock($1)",
-		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL)
+		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL
+				ORDER BY id LIMIT 10000)
 			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n
 			FROM unstamped AS u WHERE e.id = u.id`,
 	}
