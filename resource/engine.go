@@ -53,7 +53,7 @@ func (e *Engine) Prepare(ops ...Operation) (Prepared, error) {
 	return Prepared{tx, steps}, err
 }
 
-// Do carries the operations out, see [Engine.Do]. It is called once.
+// Do carries the operations out, see [Engine.Do]. It is called again only after what it did was undone.
 func (p Prepared) Do(ctx context.Context) ([]Result, error) {
 	tx, steps := p.tx, p.steps
 	if len(steps) == 1 && steps[0].reads {

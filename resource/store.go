@@ -91,7 +91,8 @@ type Linkage interface {
 // Transactor is the database as the engine sees it.
 type Transactor interface {
 	// Transact runs fn with a context that holds a transaction, and commits if fn returns nil. A context that
-	// already holds one joins it: then nothing is committed, and an error undoes the whole.
+	// already holds one joins it: then nothing is committed, and an error undoes the whole. Where the database undoes
+	// it so that others can go on, fn is called again.
 	Transact(ctx context.Context, fn func(ctx context.Context) error) error
 	// Snapshot runs fn with a context whose reads all see one state of the database. If too many do so at once, it is
 	// Unavailable.

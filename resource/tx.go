@@ -48,7 +48,7 @@ func (e *Engine) newTx() *Tx {
 // long it took to get there.
 func (tx *Tx) transact(ctx context.Context, run func() error) error {
 	return tx.engine.database.Transact(ctx, func(ctx context.Context) error {
-		tx.Context, tx.Now = ctx, Cut(tx.engine.clock())
+		tx.Context, tx.Now, tx.events = ctx, Cut(tx.engine.clock()), nil
 		if err := run(); err != nil {
 			return err
 		}

@@ -145,6 +145,9 @@ func (db *DB) joined(ctx context.Context) *transaction {
 // Transact runs fn with a context that holds a transaction, and commits if fn returns nil. A context that
 // already holds one joins it: then nothing is committed, and an error undoes the whole. A commit whose outcome
 // is unknown, since the connection was cut, is Unavailable.
+//
+// Where the database undoes the transaction since it and others wait for one another, fn is called again, a few times
+// at most. So what fn does besides must stand being done anew.
 func (db *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) error {
 	if tx := db.joined(ctx); tx != nil {
 		err := fn(ctx)
@@ -164,8 +167,16 @@ func (db *DB) within(ctx context.Context, fn func(ctx context.Context, tx *trans
 	}
 	ctx, cancel := db.bounded(ctx)
 	defer cancel()
-	return db.begin(ctx, fn)
+	for try := 1; ; try++ {
+		err := db.begin(ctx, fn)
+		if err == nil || try == maxTries || db.dialect.Fault(err).Kind != UndoneFault {
+			return err
+		}
+	}
 }
+
+// maxTries is how often a transaction is carried out that the database undoes so that others can go on.
+const maxTries = 3
 
 // begin is a transaction without a deadline but the context's.
 func (db *DB) begin(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {

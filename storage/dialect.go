@@ -114,6 +114,7 @@ const (
 	ForeignKeyFault
 	TextFault        // the text cannot be stored
 	UnavailableFault // the database is gone, too slow, or another transaction stood in the way
+	UndoneFault      // the database has undone the transaction, so that others can go on: it may be carried out again
 )
 
 // Fault is an error of a driver, understood. Constraint or Columns say what was violated, as far as the

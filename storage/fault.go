@@ -22,7 +22,7 @@ func (db *DB) failed(err error) error {
 	fault := db.dialect.Fault(err)
 	var network net.Error
 	switch {
-	case fault.Kind == UnavailableFault,
+	case fault.Kind == UnavailableFault, fault.Kind == UndoneFault,
 		errors.As(err, &network),
 		errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone), errors.Is(err, sql.ErrTxDone),
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),

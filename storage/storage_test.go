@@ -885,6 +885,56 @@ func TestOutboxConnectionCut(t *testing.T) {
 }
 
 // Locks of one name exclude each other until the transaction ends.
+// TestDeadlock has two transactions write to two rows in opposite orders: each waits for the other one, until the
+// database undoes one of them. That is carried out again, and both are done.
+func TestDeadlock(t *testing.T) {
+	s := server{dialect: postgres.Dialect{}, url: storagetest.Postgres(t)} // SQLite has one writer
+	db := s.open(t)
+	table := declare(t, db, accounts(resource.Attr("level", func(a *account) *int64 { return &a.Level })))
+	migrate(t, db)
+	rows := []*account{newAccount(1), newAccount(2)}
+	if err := table.Create(t.Context(), rows...); err != nil {
+		t.Fatal(err)
+	}
+	raise := func(ctx context.Context, row *account) error {
+		_, err := table.Update(ctx, row.ID, func(a *account) error {
+			a.Level++
+			return nil
+		})
+		return err
+	}
+	var both, wait sync.WaitGroup
+	both.Add(2)
+	tries := make([]int, 2)
+	for i := range rows {
+		wait.Go(func() {
+			err := db.Transact(t.Context(), func(ctx context.Context) error {
+				tries[i]++
+				if err := raise(ctx, rows[i]); err != nil {
+					return err
+				}
+				if tries[i] == 1 {
+					both.Done()
+					both.Wait()
+				}
+				return raise(ctx, rows[1-i])
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if tries[0]+tries[1] != 3 {
+		t.Errorf("they were tried %d times", tries)
+	}
+	for _, row := range rows {
+		if got, err := table.Get(t.Context(), row.ID); err != nil || got.Level != 2 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	}
+}
+
 func TestLock(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
 		db := s.open(t)

@@ -245,9 +245,11 @@ func (Dialect) Fault(err error) storage.Fault {
 		return storage.Fault{Kind: storage.ForeignKeyFault, Constraint: e.Constraint}
 	case "22021", "22P05": // character_not_in_repertoire, untranslatable_character
 		return storage.Fault{Kind: storage.TextFault}
-	case "40001", "40P01", "55P03", "57014", "25P02", "25006", "0A000":
-		// serialization_failure, deadlock_detected, lock_not_available, query_canceled, the standby that is none yet to
-		// be written to, and the statement that was stale in a transaction, with what followed it
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return storage.Fault{Kind: storage.UndoneFault}
+	case "55P03", "57014", "25P02", "25006", "0A000":
+		// lock_not_available, query_canceled, the standby that is none yet to be written to, and the statement that was
+		// stale in a transaction, with what followed it
 		return storage.Fault{Kind: storage.UnavailableFault}
 	}
 	switch {
