@@ -21,8 +21,12 @@ const Read = "read"
 // A target limits it to some resources of the type; empty is all. It is one of:
 //   - the path of a resource, users/01J2KDPHTZYW3TAT1SKVAD63SQ: that one, and those that refer to it, as its sessions
 //   - the path of a type, users/*: all of that type, and those that refer to one
+//   - users/self: the user who has the permission, and those that refer to them; see [Of]
 //   - a natural key, as of a setting, auth.basic.enabled; or with a * after it the beginning of one, auth.*
 type Permission struct{ Type, Verb, Target string }
+
+// Oneself is the target of a permission on the user who has it.
+const Oneself = "users/self"
 
 // Everything is what an administrator may do. It is not to be changed.
 var Everything = []Permission{{Type: Any, Verb: Any}}
@@ -52,7 +56,7 @@ func ParsePermission(text string) (Permission, error) {
 		return p, nil
 	}
 	path, id, isPath := strings.Cut(target, "/")
-	if isPath && id != Any {
+	if isPath && id != Any && target != Oneself {
 		parsed, err := ulid.ParseStrict(id)
 		if err != nil {
 			return Permission{}, fmt.Errorf("must not have the target %q: after the slash stands an id, or *", target)
@@ -118,6 +122,17 @@ func meet(p, q Permission) (m Permission, ok bool) {
 		m.Target = q.Target
 	}
 	return m, p.covers(m) && q.covers(m)
+}
+
+// Of are permissions as a user has them: what is about oneself is about that user.
+func Of(user ulid.ULID, permissions []Permission) []Permission {
+	own := slices.Clone(permissions)
+	for i := range own {
+		if own[i].Target == Oneself {
+			own[i].Target = "users/" + user.String()
+		}
+	}
+	return own
 }
 
 // Missing is the first of some permissions that others do not cover together; false if they cover all of them.

@@ -36,7 +36,7 @@ type Action[T any] struct {
 	ActionDescription
 
 	// prepare reads the arguments before the transaction begins.
-	prepare func(body Body) (func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error), error)
+	prepare func(ctx context.Context, body Body) (func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error), error)
 }
 
 // outcome is what a write came to.
@@ -99,8 +99,8 @@ func (a Action[T]) Issuing() Action[T] { a.Issues = true; return a }
 // finds it as it is and may lead back to it.
 func (a Action[T]) Then(follow func(tx *Tx, row *T) error) Action[T] {
 	prepare := a.prepare
-	a.prepare = func(body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
-		run, err := prepare(body)
+	a.prepare = func(ctx context.Context, body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
+		run, err := prepare(ctx, body)
 		return func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error) {
 			done, err := run(tx, t, id)
 			if err == nil && done.changes != nil {
@@ -108,6 +108,25 @@ func (a Action[T]) Then(follow func(tx *Tx, row *T) error) Action[T] {
 			}
 			return done, err
 		}, err
+	}
+	return a
+}
+
+// First says what comes before the transaction begins, since it is slow, or leaves something behind also if it fails:
+// it is called with arguments that are well formed. Its error is that of the action, once its resource is known to be
+// there and as the caller wants it. It is for actions on one resource.
+func (a Action[T]) First(do func(ctx context.Context, body Body) error) Action[T] {
+	prepare := a.prepare
+	a.prepare = func(ctx context.Context, body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
+		run, err := prepare(ctx, body)
+		if err != nil {
+			return nil, err
+		}
+		failed := do(ctx, body)
+		return func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error) {
+			tx.first = failed
+			return run(tx, t, id)
+		}, nil
 	}
 	return a
 }
@@ -121,7 +140,7 @@ func newAction[T, In any](name string, args []Attribute[In], run func(*Tx, *Type
 		a.Arguments = append(a.Arguments, arg.AttributeDescription)
 	}
 	arguments := Schema[In]{Attributes: args}
-	a.prepare = func(body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
+	a.prepare = func(_ context.Context, body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
 		apply, err := arguments.accept(body, creation)
 		if err != nil {
 			return nil, err

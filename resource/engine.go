@@ -31,7 +31,7 @@ func (e *Engine) Registry() *Registry { return e.registry }
 // themselves is reported for all of them, before the transaction begins; in it, the first that fails ends it. Who
 // may not do one of them hears of nothing else.
 func (e *Engine) Do(ctx context.Context, ops ...Operation) ([]Result, error) {
-	prepared, err := e.Prepare(ops...)
+	prepared, err := e.Prepare(ctx, ops...)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +46,9 @@ type Prepared struct {
 
 // Prepare is what Do does before the transaction begins: it authorizes operations and reads their bodies. That may be
 // slow, as hashing a password is, so it is for whoever has a transaction of their own to begin in between. The errors
-// are those of Do that need no database.
-func (e *Engine) Prepare(ops ...Operation) (Prepared, error) {
-	tx := e.newTx()
+// are those of Do that need no transaction.
+func (e *Engine) Prepare(ctx context.Context, ops ...Operation) (Prepared, error) {
+	tx := e.newTx(ctx)
 	steps, err := tx.plan(ops, true)
 	return Prepared{tx, steps}, err
 }
@@ -143,7 +143,8 @@ func (tx *Tx) planOne(op Operation, reach reach) (step, error) {
 		run, err := tx.planRead(op, t, reach)
 		return step{op, true, run}, err
 	}
-	run, err := t.prepare(op)
+	tx.Principal = op.Principal
+	run, err := t.prepare(tx, op)
 	if err != nil {
 		return step{}, err
 	}

@@ -540,7 +540,7 @@ func TestSeveralOperations(t *testing.T) {
 	forbidden := launch("Leviathan")
 	forbidden.Principal = cook
 	fails([]string{"1 forbidden"}, launch(1), forbidden)
-	if _, err := f.engine.Prepare(launch(1), forbidden); !resource.Is(err, resource.Forbidden) {
+	if _, err := f.engine.Prepare(t.Context(), launch(1), forbidden); !resource.Is(err, resource.Forbidden) {
 		t.Error(err)
 	}
 

@@ -13,7 +13,7 @@ import (
 // The errors are those of [Engine.Do], and Unavailable if too many exports run. What was sent before an error is
 // part of the list.
 func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result) error) error {
-	tx := e.newTx()
+	tx := e.newTx(ctx)
 	tx.Principal, tx.Request = op.Principal, op.Request
 	op.Window, op.Count = pagination.First(pagination.MaxSize), pagination.CountNone
 	steps, err := tx.plan([]Operation{op}, true)

@@ -22,7 +22,7 @@ type Imported struct {
 // The error is about the whole: the caller may not, or the database is gone. What is returned with it has been done.
 func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imported, error) {
 	op.Verb = Create
-	tx := e.newTx()
+	tx := e.newTx(ctx)
 	tx.Principal, tx.Request = op.Principal, op.Request
 	t := tx.types[op.Type]
 	if t == nil {

@@ -18,7 +18,7 @@ type served interface {
 	get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error)
 	linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error)
 	// prepare reads the body before the transaction begins; what it returns runs in it.
-	prepare(op Operation) (writer, error)
+	prepare(ctx context.Context, op Operation) (writer, error)
 	importing(bodies []Body) func(tx *Tx) ([]Imported, error)
 }
 
@@ -128,8 +128,8 @@ func (p *plan[T]) one(row *T, view View, created bool, shown selection) Result {
 	}
 }
 
-func (p *plan[T]) prepare(op Operation) (writer, error) {
-	run, err := p.plan(op)
+func (p *plan[T]) prepare(ctx context.Context, op Operation) (writer, error) {
+	run, err := p.plan(ctx, op)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +148,7 @@ func (p *plan[T]) prepare(op Operation) (writer, error) {
 }
 
 // plan turns a write into what runs in the transaction.
-func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), error) {
+func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), error) {
 	switch op.Verb {
 	case Create:
 		apply, err := p.Schema.accept(op.Body, creation)
@@ -195,7 +195,7 @@ func (p *plan[T]) plan(op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), 
 	}
 	i := slices.IndexFunc(p.Actions, func(a Action[T]) bool { return a.Name == op.Verb })
 	action := p.Actions[i]
-	run, err := action.prepare(op.Body)
+	run, err := action.prepare(ctx, op.Body)
 	if err != nil {
 		return nil, err
 	}

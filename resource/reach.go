@@ -15,6 +15,14 @@ type reach struct {
 	related Condition // of a read of what a relationship names: what of those the caller may read
 }
 
+// known is what of the type the caller can know to be there: what they may read, or do this to.
+func (r reach) known() Condition {
+	if r.do == nil || r.see == nil {
+		return nil
+	}
+	return Any{r.do, r.see}
+}
+
 // authorize decides who may do an operation, and to what. No type knows of it.
 func (tx *Tx) authorize(op Operation) (r reach, err error) {
 	t := tx.types[op.Type]

@@ -36,10 +36,10 @@ func (t *Type[T]) match(tx *Tx, row *T) error {
 	if err := t.reaches(tx, row); err != nil {
 		return err
 	}
-	wanted := tx.ifMatch
-	tx.ifMatch = nil
+	wanted, first := tx.ifMatch, tx.first
+	tx.ifMatch, tx.first = nil, nil
 	if wanted == nil || slices.Contains(wanted, AnyTag) || slices.Contains(wanted, t.Schema.Tag(row)) {
-		return nil
+		return first
 	}
 	return &Error{Code: PreconditionFailed, Detail: "the resource has changed since", Header: "If-Match"}
 }

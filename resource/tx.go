@@ -32,6 +32,7 @@ type Tx struct {
 type running struct {
 	cause   Identifier // of the events that follow from it
 	ifMatch []string
+	first   error // see [Action.First]
 	reached reach
 	forced  bool
 }
@@ -40,8 +41,8 @@ type running struct {
 func (tx *Tx) Forced() bool { return tx.forced }
 
 // newTx is a transaction that has not begun: its types and its time are those of now.
-func (e *Engine) newTx() *Tx {
-	return &Tx{engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
+func (e *Engine) newTx(ctx context.Context) *Tx {
+	return &Tx{Context: ctx, engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
 }
 
 // transact begins the transaction, runs what writes, and records its events. Its time is that of its beginning, however
@@ -123,7 +124,7 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 	case action != nil && action.Collection:
 	default:
 		var err error
-		if id, err = tx.find(op, t, reach.see); err != nil {
+		if id, err = tx.find(op, t, reach.known()); err != nil {
 			return Result{}, err
 		}
 	}
@@ -131,7 +132,7 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 	event.Request, event.Cause = op.Request, tx.cause
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
 	place, outer := len(tx.events), tx.running
-	tx.events, tx.running = append(tx.events, event), running{Identifier{"event", event.ID}, op.IfMatch, reach, op.Force}
+	tx.events, tx.running = append(tx.events, event), running{cause: Identifier{"event", event.ID}, ifMatch: op.IfMatch, reached: reach, forced: op.Force}
 	result, changes, effect, err := run(tx, id)
 	tx.running = outer
 	if err != nil {

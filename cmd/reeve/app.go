@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"reeve/auth"
 	"reeve/auth/oauth"
 	"reeve/fixtures"
 	"reeve/resource"
@@ -50,6 +51,7 @@ type app struct {
 	records   *storage.Table[idempotency.Record]
 	answers   *idempotency.Keeper
 	activity  *activity.Log
+	passwords *auth.Passwords
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -110,6 +112,7 @@ func (a *app) declare(db *storage.DB) error {
 		return err
 	}
 	a.activity = a.newActivity()
+	a.passwords = auth.NewPasswords(a.password, a.rehash, a.signInFailed, time.Now)
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
@@ -117,7 +120,7 @@ func (a *app) declare(db *storage.DB) error {
 	modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
-			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights),
+			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify),
 			client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
 			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -18,11 +19,11 @@ import (
 )
 
 // authorizationServer is the OAuth 2.0 server over the program's tables.
-func (a *app) authorizationServer(c *configuration, passwords *auth.Passwords) (*oauth.Server, error) {
+func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
 		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
 		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Keys: a.keys,
-		SignIn: passwords.SignIn, Subject: a.subject, Seen: a.saw,
+		SignIn: a.passwords.SignIn, Subject: a.subject, Seen: a.saw,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})
 }
@@ -60,7 +61,7 @@ func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
 }
 
 // authenticator finds out who sends a request, by OAuth access token, personal token, or password.
-func (a *app) authenticator(c *configuration, authorization *oauth.Server, passwords *auth.Passwords) *auth.Authenticator {
+func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth.Authenticator {
 	lookups := auth.Lookups{Generation: a.database.Generation, Token: func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
 		switch prefix {
 		case auth.AccessToken:
@@ -71,7 +72,7 @@ func (a *app) authenticator(c *configuration, authorization *oauth.Server, passw
 		return nil, time.Time{}, auth.ErrInvalid
 	}}
 	if c.Auth.Basic.Enabled {
-		lookups.Passwords = passwords
+		lookups.Passwords = a.passwords
 	}
 	return auth.NewAuthenticator(lookups, time.Now)
 }
@@ -131,6 +132,12 @@ func (a *app) password(ctx context.Context, username string) (hash string, who *
 		return "", who, err
 	}
 	return u.PasswordHash, who, nil
+}
+
+// verify finds out whether a password is a user's. It returns auth.ErrInvalid if it is not, and leaves the event of that.
+func (a *app) verify(ctx context.Context, username, password string) error {
+	_, err := a.passwords.SignIn(ctx, username, password)
+	return err
 }
 
 // notePatience is how long a sign-in waits for what is to be noted of it.
@@ -199,11 +206,12 @@ func (a *app) rightsOf(ctx context.Context, id ulid.ULID) ([]auth.Permission, er
 	return a.rights(ctx, u)
 }
 
-// principal is a user, with what some permissions and the user's own rights have in common.
+// principal is a user, with what some permissions have in common with the user's own rights and those of everybody.
 func (a *app) principal(ctx context.Context, u *user.User, permissions []auth.Permission) (*auth.Principal, error) {
 	rights, err := a.rights(ctx, u)
 	if err != nil {
 		return nil, err
 	}
-	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: auth.Meet(rights, permissions)}, nil
+	may := auth.Meet(slices.Concat(rights, auth.Of(u.ID, role.Everybody)), permissions)
+	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: may}, nil
 }

@@ -28,7 +28,6 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
-	"reeve/auth"
 	"reeve/storage/storagetest"
 )
 
@@ -539,12 +538,11 @@ func BenchmarkList(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer a.close()
-	passwords := auth.NewPasswords(a.password, nil, nil, time.Now)
-	authorization, err := a.authorizationServer(c, passwords)
+	authorization, err := a.authorizationServer(c)
 	if err != nil {
 		b.Fatal(err)
 	}
-	authenticator := a.authenticator(c, authorization, passwords)
+	authenticator := a.authenticator(c, authorization)
 	handler := c.HTTP.Listeners[0].handler(c, a.mounts(c, authorization, authenticator), a.logged)
 	const path = "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK"
 	r := httptest.NewRequest("GET", path, nil)

@@ -38,13 +38,18 @@ func (s *server) callers() []caller {
 		return "Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token"))
 	}
 	all := []caller{{name: "nobody"}, {name: "expired", header: "Bearer " + expired}}
+	of := func(name string) (permissions []string) {
+		for _, p := range dig(s.get("roles/by-name/"+name), "data", "attributes", "permissions").([]any) {
+			permissions = append(permissions, strings.TrimSuffix(fmt.Sprint(p), "@"+auth.Oneself))
+		}
+		return permissions
+	}
+	everybody := of(role.User)
+	none, _ := s.person("user")
+	all = append(all, caller{"user", bearer(none, auth.AdminScope), everybody})
 	for _, name := range []string{role.Auditor, role.Support} {
 		id, _ := s.person(name, builtIn(name))
-		c := caller{name: name, header: bearer(id, auth.AdminScope)}
-		for _, p := range dig(s.get("roles/by-name/"+name), "data", "attributes", "permissions").([]any) {
-			c.permissions = append(c.permissions, fmt.Sprint(p))
-		}
-		all = append(all, c)
+		all = append(all, caller{name, bearer(id, auth.AdminScope), append(of(name), everybody...)})
 	}
 	scoped := []string{"user:lock", "session:*", "group:update", "group:get", "user:list"}
 	var scopes []string

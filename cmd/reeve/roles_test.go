@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/oauth2"
 
+	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/role"
 )
@@ -76,9 +78,7 @@ func TestRoles(t *testing.T) {
 		// By themselves, by groups, and both.
 		helpdesk := idOf(made)
 		id, someone := s.person("someone")
-		if got := someone.permissions(); got != nil {
-			t.Errorf("without a role: %v", got)
-		}
+		everybody := someone.permissions()
 		someone.do(403, "GET", "users", nil)
 		s.do(204, "POST", "users/"+id+"/relationships/roles", toMany("role", helpdesk))
 		someone.get("users")
@@ -86,7 +86,7 @@ func TestRoles(t *testing.T) {
 		shift := idOf(s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "Night shift"},
 			map[string]any{"roles": toMany("role", night), "members": toMany("user", id)})))
 		all := []string{"setting:read@auth.*", "user:create", "user:lock", "user:read", "user:set-password@users/*"}
-		if diff := cmp.Diff(all, someone.permissions()); diff != "" {
+		if diff := cmp.Diff(slices.Sorted(slices.Values(append(all, everybody...))), someone.permissions()); diff != "" {
 			t.Error(diff)
 		}
 		if got := idsOf(s.get("roles/" + helpdesk + "/users")); !slices.Equal(got, []string{id}) {
@@ -97,12 +97,12 @@ func TestRoles(t *testing.T) {
 		}
 		s.do(204, "DELETE", "groups/"+shift, nil)
 		s.do(200, "PATCH", "roles/"+helpdesk, resourceDocument("role", helpdesk, map[string]any{"permissions": []string{"user:get"}}, nil))
-		if got := someone.permissions(); !slices.Equal(got, []string{"user:get"}) {
+		if got := someone.permissions(); !slices.Equal(got, slices.Sorted(slices.Values(append(everybody, "user:get")))) {
 			t.Errorf("after the change: %v", got)
 		}
 		s.do(204, "DELETE", "roles/"+helpdesk, nil)
-		if got := someone.permissions(); got != nil {
-			t.Errorf("without a role: %v", got)
+		if diff := cmp.Diff(everybody, someone.permissions()); diff != "" {
+			t.Errorf("without a role: %s", diff)
 		}
 		id, support := s.person("supporter", builtIn(role.Support))
 		support.do(200, "POST", "users/"+id+"/unlock", nil)
@@ -139,7 +139,7 @@ func TestEscalation(t *testing.T) {
 			pointer      string
 		}{
 			{403, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "all", "permissions": []string{"*:*"}}, nil), "/data/attributes/permissions"},
-			{403, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "all", "permissions": []string{"user:lock", "session:finish@users/" + id}}, nil), "/data/attributes/permissions"},
+			{403, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "all", "permissions": []string{"user:lock", "session:finish@users/" + lesser}}, nil), "/data/attributes/permissions"},
 			{201, "POST", "roles", resourceDocument("role", "", map[string]any{"name": "less", "permissions": []string{"user:lock@users/*", "session:list"}}, nil), ""},
 			{403, "PATCH", "roles/" + deputies, resourceDocument("role", deputies, map[string]any{"permissions": []string{"user:lock", "client:read"}}, nil), "/data/attributes/permissions"},
 			{200, "PATCH", "roles/" + deputies, resourceDocument("role", deputies, map[string]any{"permissions": []string{"user:lock", "user:unlock"}}, nil), ""},
@@ -183,6 +183,91 @@ func TestEscalation(t *testing.T) {
 		var none []string
 		if got := dig(s.get("groups/"+mighty+"/relationships/members"), "data"); !cmp.Equal(got, []any{}) {
 			t.Errorf("members %v, not %v", got, none)
+		}
+	})
+}
+
+// TestEverybody has a user without any role see and end what is their own, and change their password; of others they see
+// nothing.
+func TestEverybody(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+seedClients)
+		id, self := s.person("valencia")
+		about := "@users/" + id
+		want := []string{"session:finish" + about, "session:read" + about, "token:read" + about, "token:revoke" + about, "user:change-password" + about, "user:finish-sessions" + about}
+		if diff := cmp.Diff(want, self.permissions()); diff != "" {
+			t.Error(diff)
+		}
+		token := func(user string) string {
+			return idOf(s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{"urn:reeve:user:read"}}, map[string]any{"user": toOne("user", user)})))
+		}
+		own, other := token(id), token(quentin)
+		session := func(token string) string { return s.sessionOf(credential{id: token}) }
+		if page := self.get("tokens"); !slices.Equal(idsOf(page), []string{own}) || dig(page, "meta", "count") != 1.0 {
+			t.Errorf("tokens: %v", page)
+		}
+		if page := self.get("sessions"); !slices.Equal(idsOf(page), []string{session(own)}) || dig(page, "meta", "count") != 1.0 {
+			t.Errorf("sessions: %v", page)
+		}
+		self.do(404, "POST", "sessions/"+session(other)+"/finish", nil)
+		self.do(404, "POST", "tokens/"+other+"/revoke", nil)
+		self.do(404, "POST", "users/by-username/quentin/finish-sessions", nil)
+		self.do(403, "GET", "users/"+id, nil)
+		self.do(403, "POST", "users/"+id+"/set-password", map[string]any{"password": "a whole new password 7"})
+		self.do(403, "POST", "tokens/"+own+"/regenerate", nil)
+		self.do(403, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{}}, map[string]any{"user": toOne("user", id)}))
+		if done := self.do(200, "POST", "tokens/revoke?filter[status]=active", nil); dig(done, "meta", "affected") != 1.0 {
+			t.Errorf("all their tokens: %v", done)
+		}
+
+		// A client that acts for them needs the scope for it.
+		_, former, _ := strings.Cut(self.user, ":")
+		tokens := func(scope string) *oauth2.Token {
+			c, b := s.oauthClient(pageClient, scope), s.browser()
+			page := b.submit(b.visit(c.AuthCodeURL("x", oauth2.S256ChallengeOption(verifier))), "do", "sign-in", "username", "valencia", "password", former)
+			token, err := c.Exchange(t.Context(), b.submit(page, "do", "allow").away.Query().Get("code"), oauth2.VerifierOption(verifier))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		as := func(token *oauth2.Token) string { return "Authorization: Bearer " + token.AccessToken }
+		reading, changing := tokens("urn:reeve:session:read"), tokens("urn:reeve:user:change-password")
+		if page := s.send("GET", "/api/admin/v1/sessions?filter[status]=active&filter[kind]=oauth2", nil, as(reading)); dig(page.document, "meta", "count") != 2.0 {
+			t.Errorf("sessions by a token: %s", page.text)
+		}
+		finish := "/api/admin/v1/sessions/finish?filter[status]=active"
+		if a := s.send("POST", finish, nil, as(reading)); a.StatusCode != 403 {
+			t.Errorf("finished by a token for reading: %d", a.StatusCode)
+		}
+
+		path := "/api/admin/v1/users/" + id + "/change-password"
+		change := func(current string) map[string]any {
+			return map[string]any{"current_password": current, "password": "a whole new password 7"}
+		}
+		if a := s.send("POST", path, change(former), as(reading)); a.StatusCode != 403 {
+			t.Errorf("a password changed by a token for reading: %d", a.StatusCode)
+		}
+		s.do(403, "POST", "users/"+id+"/change-password", change(fixtures.DemoPassword)) // an administrator's own, about somebody else
+		wrong := self.do(422, "POST", "users/"+id+"/change-password", change("not it at all"))
+		if dig(wrong, "errors", 0, "source", "pointer") != "/current_password" || len(s.trail("filter[verb]=sign-in-failed&filter[target]="+id)) != 1 {
+			t.Errorf("a wrong password: %v", wrong)
+		}
+		if a := s.send("POST", path, change(former), as(changing), "Idempotency-Key: once"); a.StatusCode != 204 {
+			t.Fatalf("changed: %d %s", a.StatusCode, a.text)
+		}
+		if a := s.send("POST", path, change(former), as(changing), "Idempotency-Key: once"); a.StatusCode != 204 || a.Header.Get("Idempotency-Replayed") == "" {
+			t.Errorf("once more: %d %s", a.StatusCode, a.text)
+		}
+		if before, after := s.lists(reading.AccessToken), s.send("GET", "/api/admin/v1/me", nil, as(changing)).StatusCode; before != 401 || after != 200 {
+			t.Errorf("the other session gets %d, the one that changed the password %d", before, after)
+		}
+		if a := self.send("GET", "/api/admin/v1/me", nil); a.StatusCode != 401 {
+			t.Errorf("the former password: %d", a.StatusCode)
+		}
+		self.user = "valencia:a whole new password 7"
+		if done := self.do(200, "POST", "users/by-username/valencia/finish-sessions", nil); dig(done, "meta", "finished") != 1.0 { // the browsers went with the password
+			t.Errorf("finished: %v", done)
 		}
 	})
 }

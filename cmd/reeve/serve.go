@@ -47,15 +47,14 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if err := client.Configure(ctx, a.database, a.clients, time.Now(), c.clients(), c.Policy.Data.AdminClients); err != nil {
 		return err
 	}
-	passwords := auth.NewPasswords(a.password, a.rehash, a.signInFailed, time.Now)
-	authorization, err := a.authorizationServer(c, passwords)
+	authorization, err := a.authorizationServer(c)
 	if err != nil {
 		return err
 	}
 	if oauth.Exposed(c.publicBase()) {
 		a.log.Warn("tokens and passwords travel in the clear: serve TLS, or name the https address in http.public_base", "issuer", c.publicBase())
 	}
-	served := a.mounts(c, authorization, a.authenticator(c, authorization, passwords))
+	served := a.mounts(c, authorization, a.authenticator(c, authorization))
 	type endpoint struct {
 		server   *http.Server
 		listener net.Listener

@@ -151,7 +151,7 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 		return principal, a, unacceptable
 	}
 	req, err := h.read(w, r, at, verb)
-	prepared, unprepared := h.engine.Prepare(req.operationsFor(principal, id)...)
+	prepared, unprepared := h.engine.Prepare(r.Context(), req.operationsFor(principal, id)...)
 	switch {
 	case err != nil:
 		return principal, a, req.complete(err, unprepared)

@@ -73,7 +73,7 @@ func (h *handler) export(s *stream, r *http.Request, at place, principal *auth.P
 	}
 	op := req.operationsFor(principal, s.id)[0]
 	if r.Method == http.MethodHead {
-		if _, err := h.engine.Prepare(op); err != nil {
+		if _, err := h.engine.Prepare(r.Context(), op); err != nil {
 			return err
 		}
 		return s.send(nil)

@@ -2,6 +2,7 @@ package role
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"reeve/auth"
@@ -13,6 +14,7 @@ const (
 	Admin   = "admin"   // may do everything; a user with can_request_admin has its permissions
 	Support = "support" // reads what there is about users, lets them in and out
 	Auditor = "auditor" // reads everything, the trail too
+	User    = "user"    // what every user may do, also who does not have it: see [Everybody]
 )
 
 var builtIn = []Role{
@@ -22,6 +24,23 @@ var builtIn = []Role{
 		"user:lock", "user:unlock", "user:finish-sessions", "session:finish",
 	}},
 	{Name: Auditor, Doc: "Reads everything, the trail too.", Permissions: []string{"*:read"}},
+	{Name: User, Doc: "Sees and ends the user's own sessions and personal tokens, and changes the user's own password. Every user may do so, also without the role.",
+		Permissions: []string{
+			"session:read@users/self", "session:finish@users/self", "token:read@users/self", "token:revoke@users/self",
+			"user:finish-sessions@users/self", "user:change-password@users/self",
+		}},
+}
+
+// Everybody is what every user may do: the permissions of the role [User].
+var Everybody = everybody()
+
+func everybody() []auth.Permission {
+	i := slices.IndexFunc(builtIn, func(r Role) bool { return r.Name == User })
+	permissions, err := parse(builtIn[i].Permissions)
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	return permissions
 }
 
 // BuiltIn makes the table have the roles that come with the program, as this version of it has them.

@@ -34,8 +34,8 @@ var Schema = resource.Schema[Role]{
 		resource.Attr("doc", func(r *Role) *string { return &r.Doc }).Nullable().MaxLength(10_000),
 		resource.Canonical("permissions", func(r *Role) *[]string { return &r.Permissions }, canonical).Required().
 			Doc("As `<type>:<verb>`, where `*` stands for every type or every verb, and the verb `read` for list and get. With `@<target>` " +
-				"only on some resources: `users/<id>` is that user, and what refers to them, as their sessions; `users/*` every user; any other " +
-				"text is a natural key, or with `*` after it the beginning of one. Grafana's names of permissions and scopes are taken too.").
+				"only on some resources: `users/<id>` is that user, and what refers to them, as their sessions; `users/self` the user who has the " +
+				"role; `users/*` every user; any other text is a natural key, or with `*` after it the beginning of one. Grafana's names of permissions and scopes are taken too.").
 			Example([]string{"user:read", "session:finish@users/*"}),
 		resource.Attr("aliases", func(r *Role) *[]string { return &r.Aliases }).Default([]string{}).Doc("Other names of the role, elsewhere."),
 		resource.Attr("built_in", func(r *Role) *bool { return &r.BuiltIn }).ReadOnly().Filter(resource.Eq).
@@ -146,8 +146,9 @@ func permissions(ctx context.Context, roles resource.Store[Role], where resource
 
 // Rights are the permissions of a user by the roles that they have, and those of the groups that they are in.
 func Rights(ctx context.Context, roles resource.Store[Role], user ulid.ULID) ([]auth.Permission, error) {
-	return permissions(ctx, roles, resource.Any{
+	all, err := permissions(ctx, roles, resource.Any{
 		resource.Exists{Relation: "user.roles", Condition: resource.Equal("id", user)},
 		resource.Exists{Relation: "group.roles", Condition: resource.Exists{Relation: "members", Condition: resource.Equal("id", user)}},
 	})
+	return auth.Of(user, all), err
 }

@@ -3,6 +3,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -87,8 +88,11 @@ var Schema = resource.Schema[User]{
 // Rights are the permissions of a user.
 type Rights func(ctx context.Context, u *User) ([]auth.Permission, error)
 
+// Verify finds out whether a password is that of the user with a name. It returns auth.ErrInvalid if it is not.
+type Verify func(ctx context.Context, username, password string) error
+
 // Type serves users out of a store, with the linkage of their roles.
-func Type(users resource.Store[User], roles resource.Linkage, rights Rights) resource.Type[User] {
+func Type(users resource.Store[User], roles resource.Linkage, rights Rights, verify Verify) resource.Type[User] {
 	return resource.Type[User]{
 		Schema: Schema, Lookups: []string{"username"}, Linkages: map[string]resource.Linkage{"roles": roles}, Forcible: true,
 		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
@@ -103,6 +107,8 @@ func Type(users resource.Store[User], roles resource.Linkage, rights Rights) res
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
 			resource.Command("set-password", users.Update, passwordArguments, setPassword).Answering(resource.AnswersNothing).
 				Doc("Set a new password and, unless told otherwise, finish the user's sessions, but for those of personal tokens."),
+			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(verify)).Answering(resource.AnswersNothing).
+				Doc("Set a new password for oneself, and finish one's other sessions unless told otherwise, but for those of personal tokens. Wrong current passwords count as attempts to sign in."),
 			resource.Run[User]("finish-sessions", finishArguments, finishSessions).Answering(resource.AnswersMeta).
 				Doc("Finish the user's sessions, those of personal tokens only if told so; `meta.finished` is how many they were."),
 		},
@@ -123,6 +129,14 @@ func finish(user ulid.ULID, further ...resource.FilterArgument) resource.Operati
 // signedIn are the sessions that begin with a sign-in, not those of personal tokens.
 var signedIn = resource.FilterBy("kind", "browser", "oauth2", "compat", "stream")
 
+// others are the sessions that are not the caller's.
+func others(tx *resource.Tx) []resource.FilterArgument {
+	if tx.Principal.Session == (ulid.ULID{}) {
+		return nil
+	}
+	return []resource.FilterArgument{resource.FilterBy("except", tx.Principal.Session.String())}
+}
+
 type finishArgument struct{ exceptCurrent, tokens bool }
 
 var finishArguments = []resource.Attribute[finishArgument]{
@@ -135,8 +149,8 @@ func finishSessions(tx *resource.Tx, id ulid.ULID, a *finishArgument) (resource.
 	if !a.tokens {
 		further = append(further, signedIn)
 	}
-	if current := tx.Principal.Session; a.exceptCurrent && current != (ulid.ULID{}) {
-		further = append(further, resource.FilterBy("except", current.String()))
+	if a.exceptCurrent {
+		further = append(further, others(tx)...)
 	}
 	done, err := tx.Do(finish(id, further...))
 	if err != nil {
@@ -157,7 +171,7 @@ func setAdmin(_ *resource.Tx, u *User, a *adminArgument) error {
 }
 
 type newPassword struct {
-	hash           string
+	current, hash  string
 	finishSessions bool
 }
 
@@ -167,13 +181,47 @@ var passwordArguments = []resource.Attribute[newPassword]{
 }
 
 func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
+	return p.set(tx, u, signedIn)
+}
+
+// set sets the password and, unless told otherwise, ends the sessions of the user that meet filters.
+func (p *newPassword) set(tx *resource.Tx, u *User, ends ...resource.FilterArgument) error {
 	u.PasswordHash = p.hash
 	u.Revision++
 	if !p.finishSessions {
 		return nil
 	}
-	_, err := tx.Do(finish(u.ID, signedIn))
+	_, err := tx.Do(finish(u.ID, ends...))
 	return err
+}
+
+var changeArguments = append([]resource.Attribute[newPassword]{
+	resource.Attr("current_password", func(p *newPassword) *string { return &p.current }).Required().WriteOnly().MaxLength(1024).Example("so it goes"),
+}, passwordArguments...)
+
+// current has callers prove that they know their own password.
+func current(verify Verify) func(ctx context.Context, body resource.Body) error {
+	return func(ctx context.Context, body resource.Body) error {
+		who := resource.PrincipalOf(ctx)
+		if who.Type != Schema.Name {
+			return errNotOneself
+		}
+		password, _ := body.Attributes["current_password"].(string) // it is one
+		err := verify(ctx, who.Name, password)
+		if errors.Is(err, auth.ErrInvalid) {
+			return resource.Errorf(resource.Invalid, "current_password is not the caller's password").At("attributes", "current_password")
+		}
+		return err
+	}
+}
+
+var errNotOneself = resource.Errorf(resource.Forbidden, "everybody changes their own password; set-password is for that of others")
+
+func changePassword(tx *resource.Tx, u *User, p *newPassword) error {
+	if !oneself(tx, u) {
+		return errNotOneself
+	}
+	return p.set(tx, u, append(others(tx), signedIn)...)
 }
 
 func oneself(tx *resource.Tx, u *User) bool {
