@@ -58,7 +58,7 @@ type TokenLookup func(ctx context.Context, prefix string, hash []byte) (who *Pri
 // Lookups are where an [Authenticator] looks credentials up.
 type Lookups struct {
 	Token     TokenLookup
-	Passwords *Passwords // of those who send their name and password with each request; nil if nobody may
+	Passwords func() *Passwords // of those who send their name and password with each request; nil if nobody may just now
 
 	// Generation is a number that rises with whatever may alter what Token answers, unless it is not known just now.
 	// While it is the same a token is not looked up again; for a minute at most. If nil, each token is looked up.
@@ -84,15 +84,18 @@ type bearer struct {
 	generation uint64
 }
 
-// NewAuthenticator authenticates by tokens, and by passwords if there are some.
+// NewAuthenticator authenticates by tokens, and by passwords while there are some.
 func NewAuthenticator(lookups Lookups, clock func() time.Time) *Authenticator {
+	if lookups.Passwords == nil {
+		lookups.Passwords = func() *Passwords { return nil }
+	}
 	return &Authenticator{lookups: lookups, clock: clock, tokens: newCache[bearer](tokenMax)}
 }
 
-// Challenges are the values of WWW-Authenticate that go with a 401.
+// Challenges are the values of WWW-Authenticate that go with a 401 just now.
 func (a *Authenticator) Challenges() []string {
 	challenges := []string{`Bearer realm="reeve"`}
-	if a.lookups.Passwords != nil {
+	if a.lookups.Passwords() != nil {
 		challenges = append(challenges, `Basic realm="reeve", charset="UTF-8"`)
 	}
 	return challenges
@@ -107,8 +110,9 @@ func (a *Authenticator) Authenticate(ctx context.Context, header string) (*Princ
 		return nil, err
 	case credentials.Token != "":
 		return a.byToken(ctx, credentials.Token)
-	case a.lookups.Passwords != nil:
-		return a.lookups.Passwords.SignIn(ctx, credentials.Username, credentials.Password)
+	}
+	if passwords := a.lookups.Passwords(); passwords != nil {
+		return passwords.SignIn(ctx, credentials.Username, credentials.Password)
 	}
 	return nil, ErrInvalid
 }

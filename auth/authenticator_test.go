@@ -170,7 +170,7 @@ func TestAuthenticateByPassword(t *testing.T) {
 		}
 		return accounts[username], known[username], nil
 	}, nil, func(_ context.Context, who *Principal) { failed = append(failed, who) }, clock)
-	a := NewAuthenticator(Lookups{Passwords: passwords}, clock)
+	a := NewAuthenticator(Lookups{Passwords: func() *Passwords { return passwords }}, clock)
 	expect := func(credentials string, want error) {
 		t.Helper()
 		if got, err := a.Authenticate(t.Context(), basic(credentials)); !errors.Is(err, want) || (got == anna) != (want == nil) {
@@ -246,7 +246,7 @@ func TestForeignHashIsRenewed(t *testing.T) {
 				stored = renewed
 			}
 		}, nil, clock)
-		a := NewAuthenticator(Lookups{Passwords: passwords}, clock)
+		a := NewAuthenticator(Lookups{Passwords: func() *Passwords { return passwords }}, clock)
 		if _, err := a.Authenticate(t.Context(), basic("anna:wrong")); !errors.Is(err, ErrInvalid) || renewals != 0 {
 			t.Errorf("a wrong password: %v, %d renewals", err, renewals)
 		}

@@ -57,17 +57,19 @@ type app struct {
 // open puts the program together over its database, whose tables may still be out of date.
 func open(ctx context.Context, c *configuration) (*app, error) {
 	a := &app{}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
-		return nil, fmt.Errorf("configuration: log.level: %w", err)
-	}
-	a.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	// Libraries that log by themselves are heard only when something is wrong.
-	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: max(level, slog.LevelWarn)})))
+	var level, libraries slog.LevelVar
+	logLevel.Follow(c.Store, func(text string) {
+		if err := level.UnmarshalText([]byte(text)); err == nil { // it is checked
+			libraries.Set(max(level.Level(), slog.LevelWarn)) // they are heard only when something is wrong
+		}
+	})
+	a.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &libraries})))
 	dialects := map[string]storage.Dialect{
 		"sqlite": sqlite.Dialect{}, "postgres": postgres.Dialect{}, "postgresql": postgres.Dialect{},
 	}
-	scheme, _, _ := strings.Cut(c.Database.URI, ":")
+	uri := databaseURI.In(c)
+	scheme, _, _ := strings.Cut(uri, ":")
 	dialect := dialects[scheme]
 	if dialect == nil {
 		return nil, fmt.Errorf("configuration: database.uri must begin with sqlite:// or postgres://")
@@ -76,8 +78,8 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := storage.Open(ctx, dialect, c.Database.URI, storage.Options{
-		MasterKey: key, Log: a.log, Timeout: c.Database.Timeout, CountBudget: c.Database.CountBudget, Connections: c.Database.MaxConnections,
+	db, err := storage.Open(ctx, dialect, uri, storage.Options{
+		MasterKey: key, Log: a.log, Timeout: databaseTimeout.In(c), CountBudget: databaseCountBudget.In(c), Connections: databaseMaxConnections.In(c),
 	})
 	if err != nil {
 		return nil, err

@@ -33,11 +33,11 @@ var rules = []rule{
 		"they are the vocabulary of everybody else and know nobody"},
 	{[]string{"reeve/resource"}, []string{"reeve/..."}, []string{"reeve/pagination", "reeve/auth"},
 		"the engine knows who asks and which page, and neither fronts, stores nor entities"},
-	{append([]string{"reeve/resource", "reeve/resource/idempotency"}, entities...), []string{"net/http", "database/sql", "github.com/gorilla/mux", "github.com/jmoiron/sqlx"}, nil,
+	{append([]string{"reeve/resource", "reeve/resource/idempotency", "reeve/resource/setting"}, entities...), []string{"net/http", "database/sql", "github.com/gorilla/mux", "github.com/jmoiron/sqlx"}, nil,
 		"what an entity is depends neither on how it is asked for nor on where it is kept"},
 	{entities, entities, nil,
 		"entities meet in the composition root; through the engine they name one another by type"},
-	{append([]string{"reeve/resource/module", "reeve/resource/idempotency", "reeve/fixtures"}, entities...), append([]string{"reeve/storage/...", "reeve/auth/oauth"}, fronts...), nil,
+	{append([]string{"reeve/resource/module", "reeve/resource/setting", "reeve/resource/idempotency", "reeve/fixtures"}, entities...), append([]string{"reeve/storage/...", "reeve/auth/oauth"}, fronts...), nil,
 		"who needs a store gets it as an argument"},
 	{[]string{"reeve/storage", "reeve/storage/sqlite", "reeve/storage/postgres"}, append([]string{"reeve/auth/oauth", "net/http"}, append(fronts, entities...)...), nil,
 		"storage reads schemas, whichever entity they are of"},
@@ -57,7 +57,6 @@ var rules = []rule{
 	soleImporter("github.com/getkin/kin-openapi/...", "reeve/resource/openapi/openapitest", "it checks the document; the program would carry it for nothing"),
 	soleImporter("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
 	soleImporter("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
-	soleImporter("github.com/knadh/koanf/...", "reeve/cmd/reeve", "the configuration is the program's"),
 }
 
 // entityPackages are the packages directly below resource that are nothing else.
@@ -69,7 +68,7 @@ func entityPackages() []string {
 	var packages []string
 	for _, entry := range entries {
 		switch name := entry.Name(); {
-		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "idempotency", "module", "resourcetest", "compat"}, name):
+		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "idempotency", "module", "setting", "resourcetest", "compat"}, name):
 		default:
 			packages = append(packages, "reeve/resource/"+name)
 		}

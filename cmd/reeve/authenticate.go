@@ -71,8 +71,11 @@ func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth
 		}
 		return nil, time.Time{}, auth.ErrInvalid
 	}}
-	if c.Auth.Basic.Enabled {
-		lookups.Passwords = a.passwords
+	lookups.Passwords = func() *auth.Passwords {
+		if authBasicEnabled.In(c) {
+			return a.passwords
+		}
+		return nil
 	}
 	return auth.NewAuthenticator(lookups, time.Now)
 }

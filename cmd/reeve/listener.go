@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -37,15 +38,11 @@ func (l *listenerConfiguration) handler(c *configuration, served mounts, logged 
 	if l.RequireTLS {
 		handler = requireTLS(handler)
 	}
-	proxies, err := c.proxies()
-	if err != nil {
-		panic(err) // verify has parsed them
-	}
 	compress, err := gzhttp.NewWrapper(gzhttp.SuffixETag(httpapi.GzipSuffix))
 	if err != nil {
 		panic(err) // the option is wrong
 	}
-	return withOrigin(proxies, compress(handler))
+	return withOrigin(func() []auth.Network { return httpTrustedProxies.In(c) }, compress(handler))
 }
 
 // anyOrigin are all origins, for what asks for no more than a page could send by itself.
@@ -62,6 +59,16 @@ func crossOrigin(next http.Handler, origins []string) http.Handler {
 		AllowedHeaders: []string{"Authorization", "Accept", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "X-Request-Id"},
 		ExposedHeaders: []string{"ETag", "Idempotency-Replayed", "Location", "X-Request-Id", "Retry-After", "WWW-Authenticate"},
 	}).Handler(next)
+}
+
+// configuredOrigins is crossOrigin for the origins of http.cors_origins.
+func configuredOrigins(next http.Handler, c *configuration) http.Handler {
+	var current atomic.Pointer[http.Handler]
+	httpCORSOrigins.Follow(c.Store, func(origins []string) {
+		handler := crossOrigin(next, origins)
+		current.Store(&handler)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*current.Load()).ServeHTTP(w, r) })
 }
 
 // under serves what is below a path, and nothing else.
@@ -89,9 +96,9 @@ func requireTLS(next http.Handler) http.Handler {
 
 // withOrigin notes where each request comes from. X-Forwarded-For and X-Forwarded-Proto count only from trusted
 // proxies: the client is the last address that no trusted proxy has.
-func withOrigin(proxies []netip.Prefix, next http.Handler) http.Handler {
+func withOrigin(proxies func() []auth.Network, next http.Handler) http.Handler {
 	trusted := func(address netip.Addr) bool {
-		return slices.ContainsFunc(proxies, func(network netip.Prefix) bool { return network.Contains(address) })
+		return slices.ContainsFunc(proxies(), func(network auth.Network) bool { return network.Contains(address) })
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		peer, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -183,7 +183,9 @@ func TestConfigurationFindsMistakes(t *testing.T) {
 		"database: {timeout: soon}":                                                              "database.timeout",
 		"database: {max_connections: 1}":                                                         "max_connections",
 		"http: {base_path: estate}":                                                              "base_path",
-		"policy: {data: {admin_clients: [nobody]}}":                                              "nobody",
+		"clients: [{client_id: 7}]":                                                              "client_id",
+		"database: {tmeout: 3s}":                                                                 "database.tmeout",
+		"events: {keep: 1s, kept: 2}\nauth.basic: true":                                          "there is no setting auth.basic\nthere is no setting events.kept\nevents.keep (file)",
 		"http: [": "yaml",
 	} {
 		path := filepath.Join(t.TempDir(), "reeve.yaml")
@@ -206,8 +208,8 @@ func TestConfigurationLayers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.HTTP.PublicBase != "https://file.example.com" || c.Database.URI != "sqlite://environment.db" || c.Log.Level != "debug" || !c.Auth.Basic.Enabled {
-		t.Errorf("%+v", c)
+	if httpPublicBase.In(c) != "https://file.example.com" || databaseURI.In(c) != "sqlite://environment.db" || logLevel.In(c) != "debug" || !authBasicEnabled.In(c) {
+		t.Errorf("%q %q %q %v", httpPublicBase.In(c), databaseURI.In(c), logLevel.In(c), authBasicEnabled.In(c))
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"reeve/resource/idempotency"
 	"reeve/resource/openapi"
 	"reeve/resource/session"
+	"reeve/resource/setting"
 	"reeve/resource/version"
 )
 
@@ -44,7 +45,7 @@ func (serve) Run(ctx context.Context, c *configuration) error {
 
 // serve serves until the context ends, and then lets the requests in flight end. It announces where it listens.
 func (a *app) serve(ctx context.Context, c *configuration, announce func(line string)) error {
-	if err := client.Configure(ctx, a.database, a.clients, time.Now(), c.clients(), c.Policy.Data.AdminClients); err != nil {
+	if err := client.Configure(ctx, a.database, a.clients, time.Now(), staticClients(c), adminClients.In(c)); err != nil {
 		return err
 	}
 	authorization, err := a.authorizationServer(c)
@@ -61,8 +62,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	}
 	var endpoints []endpoint
 	var places []string
-	for i := range c.HTTP.Listeners {
-		l := &c.HTTP.Listeners[i]
+	for _, l := range httpListeners.In(c) {
 		server := newServer(l.handler(c, served, a.logged))
 		for bind := range l.Binds {
 			listener, err := l.listen(bind)
@@ -94,7 +94,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 		})
 		serving.Go(func() error {
 			<-ctx.Done()
-			return stop(e.server, c.Database.Timeout+grace)
+			return stop(e.server, databaseTimeout.In(c)+grace)
 		})
 	}
 	err = serving.Wait()
@@ -115,18 +115,21 @@ func stop(server *http.Server, grace time.Duration) error {
 // mounts are the paths of each resource that a listener can name.
 func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator) mounts {
 	api := httpapi.New(httpapi.Config{
-		Engine: a.engine, Authenticate: a.authenticate(authenticator), Challenges: authenticator.Challenges(), Prefix: c.prefix(),
+		Engine: a.engine, Authenticate: a.authenticate(authenticator), Challenges: authenticator.Challenges, Prefix: c.prefix(),
 		Answers: a.answers, Log: a.log,
 	})
-	info := openapi.Info{
-		Version: version.Current().Version, Base: strings.TrimSuffix(c.publicBase(), c.prefix()), Prefix: c.prefix(),
-		TokenURL: c.publicBase() + "/oauth2/token", AuthorizationURL: c.publicBase() + "/authorize", Basic: c.Auth.Basic.Enabled,
+	info := func() openapi.Info {
+		return openapi.Info{
+			Version: version.Current().Version, Base: strings.TrimSuffix(c.publicBase(), c.prefix()), Prefix: c.prefix(),
+			TokenURL: c.publicBase() + "/oauth2/token", AuthorizationURL: c.publicBase() + "/authorize", Basic: authBasicEnabled.In(c),
+		}
 	}
+	configured := func(next http.Handler) http.Handler { return configuredOrigins(next, c) }
 	return mounts{
 		serveAdminAPI: func(r *mux.Router) {
-			r.PathPrefix(httpapi.Base).Handler(crossOrigin(api, c.HTTP.CORSOrigins))
-			r.Path(openapi.SpecPath).Handler(crossOrigin(reads(openapi.Handler(a.engine.Registry(), info)), c.HTTP.CORSOrigins))
-			page := reads(openapi.UI(info))
+			r.PathPrefix(httpapi.Base).Handler(configured(api))
+			r.Path(openapi.SpecPath).Handler(configured(reads(openapi.Handler(a.engine.Registry(), info))))
+			page := reads(openapi.UI(info()))
 			r.Path(strings.TrimSuffix(openapi.UIPath, "/")).Handler(page) // it redirects
 			r.PathPrefix(openapi.UIPath).Handler(page)
 		},
@@ -164,10 +167,10 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 			return a.records.Prune(ctx, idempotency.Expired, now)
 		}},
 		{"sessions of personal tokens", a.finishExpired()},
-		{"sessions", kept(c.Sessions.Keep, func(ctx context.Context, before time.Time) (int, error) {
+		{"sessions", kept(c, sessionsKeep, func(ctx context.Context, before time.Time) (int, error) {
 			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)
 		})},
-		{"events", kept(c.Events.Keep, a.database.Prune)},
+		{"events", kept(c, eventsKeep, a.database.Prune)},
 	}
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
@@ -188,8 +191,11 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 }
 
 // kept prunes what is older than it is to be kept, nothing if that is for ever.
-func kept(keep time.Duration, prune func(ctx context.Context, before time.Time) (int, error)) func(context.Context, time.Time) (int, error) {
+func kept(
+	c *configuration, of *setting.Setting[time.Duration], prune func(ctx context.Context, before time.Time) (int, error),
+) func(context.Context, time.Time) (int, error) {
 	return func(ctx context.Context, now time.Time) (int, error) {
+		keep := of.In(c)
 		if keep == 0 {
 			return 0, nil
 		}

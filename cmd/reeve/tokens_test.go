@@ -188,9 +188,10 @@ func TestTokenOfCommandLine(t *testing.T) {
 				t.Fatalf("a user who is no administrator: %d", status)
 			}
 		}
-		configuration := &configuration{}
-		configuration.Database.URI, configuration.Log.Level = uri, "error"
-		configuration.Secrets.MasterKey = testKey
+		configuration, err := readConfiguration("", environment(uri), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if err := (promoteUser{Name: "promoted"}).Run(context.Background(), configuration); err != nil {
 			t.Fatal(err)
 		}
@@ -249,8 +250,11 @@ func TestConcurrentRevocation(t *testing.T) {
 // BenchmarkToken is what it costs to find out whom a token stands for, once it is remembered and when it is not.
 func BenchmarkToken(b *testing.B) {
 	for database, uri := range map[string]string{"sqlite": "sqlite://" + filepath.Join(b.TempDir(), "reeve.db"), "postgres": storagetest.Postgres(b)} {
-		ctx, c := b.Context(), &configuration{}
-		c.Database.URI, c.Log.Level, c.Secrets.MasterKey = uri, "error", testKey
+		ctx := b.Context()
+		c, err := readConfiguration("", environment(uri), nil)
+		if err != nil {
+			b.Fatal(err)
+		}
 		a, err := openCurrent(ctx, c)
 		if err != nil {
 			b.Fatal(err)

@@ -36,7 +36,7 @@ func Configure(
 	ctx context.Context, db resource.Transactor, clients resource.Store[Client], now time.Time,
 	statics []Static, admins []string,
 ) error {
-	if err := verify(statics); err != nil {
+	if err := verify(statics, admins); err != nil {
 		return err
 	}
 	now = resource.Cut(now)
@@ -143,8 +143,13 @@ func (s *Static) apply(c *Client, admin bool) error {
 }
 
 // verify checks the clients of a configuration and reports every finding at once.
-func verify(statics []Static) error {
+func verify(statics []Static, admins []string) error {
 	var found []error
+	for _, id := range admins {
+		if !slices.ContainsFunc(statics, func(s Static) bool { return s.ClientID == id && s.AuthMethod != Public }) {
+			found = append(found, fmt.Errorf("policy.data.admin_clients names %q, but there is no such client with a secret", id))
+		}
+	}
 	seen := map[string]bool{}
 	for _, s := range statics {
 		find := func(sentence string) { found = append(found, fmt.Errorf("client %q %s", s.ClientID, sentence)) }

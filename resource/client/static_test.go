@@ -169,6 +169,11 @@ func TestConfigureRefuses(t *testing.T) {
 			t.Errorf("the error tells a secret: %v", err)
 		}
 	}
+	for _, admin := range []string{"nobody", public.ClientID} {
+		if err := client.Configure(t.Context(), db, clients, time.Now(), []client.Static{public}, []string{admin}); err == nil {
+			t.Errorf("the client %s may ask for the scopes of the admin API", admin)
+		}
+	}
 	err := client.Configure(t.Context(), db, clients, time.Now(), append(wrong, public, public), nil)
 	if err == nil || strings.Count(err.Error(), "\n") != len(wrong) {
 		t.Errorf("%d mistakes are reported as: %v", len(wrong)+1, err)

@@ -34,7 +34,7 @@ type Config struct {
 	// Authenticate says who asks. A nil principal and Unauthenticated are answered with 401; other errors as
 	// what they are.
 	Authenticate func(r *http.Request) (*auth.Principal, error)
-	Challenges   []string            // the values of WWW-Authenticate in a 401 (RFC 9110, section 11.6.1); default Bearer
+	Challenges   func() []string     // the values of WWW-Authenticate in a 401 (RFC 9110, section 11.6.1); default Bearer
 	Prefix       string              // stands before Base in links: "" or "/estate". Requests come without it
 	Answers      *idempotency.Keeper // of every POST with an Idempotency-Key; nil: none is kept
 	Log          *slog.Logger        // one line a request; default slog.Default()
@@ -50,7 +50,7 @@ func New(c Config) http.Handler {
 		base: c.Prefix + Base, answers: c.Answers, log: c.Log, patience: cmp.Or(c.Patience, 30*time.Second), routes: routes(),
 	}
 	if h.challenges == nil {
-		h.challenges = []string{"Bearer"}
+		h.challenges = bearer
 	}
 	if h.log == nil {
 		h.log = slog.Default()
@@ -58,10 +58,12 @@ func New(c Config) http.Handler {
 	return h
 }
 
+func bearer() []string { return []string{"Bearer"} }
+
 type handler struct {
 	engine       *resource.Engine
 	authenticate func(r *http.Request) (*auth.Principal, error)
-	challenges   []string
+	challenges   func() []string
 	base         string
 	answers      *idempotency.Keeper
 	log          *slog.Logger
@@ -189,7 +191,7 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 		header.Set("Idempotency-Replayed", "true")
 	}
 	if a.status == http.StatusUnauthorized {
-		header["Www-Authenticate"] = h.challenges
+		header["Www-Authenticate"] = h.challenges()
 	}
 	if a.again {
 		header.Set("Retry-After", "1")

@@ -235,7 +235,7 @@ func newEstate(t testing.TB, prefix string) *estate {
 		Handler: httpapi.New(httpapi.Config{
 			Engine:       resource.NewEngine(&e.registry, e, func() time.Time { return e.now }),
 			Authenticate: authenticate,
-			Challenges:   []string{`Bearer realm="reeve"`, `Basic realm="reeve"`},
+			Challenges:   func() []string { return []string{`Bearer realm="reeve"`, `Basic realm="reeve"`} },
 			Prefix:       prefix,
 			Log:          slog.New(slog.NewTextHandler(&e.log, nil)),
 		}),

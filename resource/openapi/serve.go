@@ -26,17 +26,18 @@ const (
 )
 
 // Handler serves the document of what is registered right now, to anyone. It makes the document anew only when
-// the registry has changed.
-func Handler(registry *resource.Registry, info Info) http.Handler {
+// the registry has changed, or the info.
+func Handler(registry *resource.Registry, info func() Info) http.Handler {
 	return &handler{registry: registry, info: info}
 }
 
 type handler struct {
 	registry *resource.Registry
-	info     Info
+	info     func() Info
 
 	mu    sync.Mutex
 	types []*resource.Description // that text describes
+	said  Info                    // what it says apart from them
 	text  []byte
 	etag  string
 }
@@ -54,12 +55,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) current() (text []byte, etag string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if types := h.registry.Descriptions(); h.text == nil || !slices.Equal(types, h.types) {
-		text, err := json.Marshal(Document(types, h.info))
+	if types, info := h.registry.Descriptions(), h.info(); h.text == nil || info != h.said || !slices.Equal(types, h.types) {
+		text, err := json.Marshal(Document(types, info))
 		if err != nil {
 			panic(fmt.Sprintf("openapi: a declaration holds what JSON cannot: %v", err))
 		}
-		h.types, h.text, h.etag = types, text, fmt.Sprintf("%q", fmt.Sprintf("%x", sha256.Sum256(text)))
+		h.types, h.said, h.text, h.etag = types, info, text, fmt.Sprintf("%q", fmt.Sprintf("%x", sha256.Sum256(text)))
 	}
 	return h.text, h.etag
 }

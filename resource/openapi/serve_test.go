@@ -21,7 +21,7 @@ func get(h http.Handler, path string, headers ...string) *httptest.ResponseRecor
 
 func TestHandlerFollowsTheRegistry(t *testing.T) {
 	registry, _ := toy(t)
-	h := openapi.Handler(registry, info)
+	h := openapi.Handler(registry, func() openapi.Info { return info })
 	before := get(h, openapi.SpecPath)
 	if before.Code != http.StatusOK || before.Header().Get("Content-Type") != "application/json" {
 		t.Fatalf("got %d, %v", before.Code, before.Header())
