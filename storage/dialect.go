@@ -68,8 +68,8 @@ type Traits struct {
 	// ids is to find it.
 	Among [2]string
 
-	// ReadTime stands around a column of times in a SELECT, where the driver hands over another form of it faster.
-	ReadTime [2]string
+	// ReadAs stands around a column of a kind in a SELECT, where the driver hands over another form of it faster.
+	ReadAs map[resource.Kind][2]string
 
 	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:
 	// a format for the name of the events' table that gives positions to committed events without one, a bounded number

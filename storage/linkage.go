@@ -34,7 +34,7 @@ func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (r
 	defer cancel()
 	return fetch(ctx, k.layout, &listing{
 		window: q.Window, count: q.Count,
-		keys: byTarget, distinct: 1, columns: []selected{{name: "to_id"}}, table: k.table,
+		keys: byTarget, distinct: 1, columns: []selected{k.db.selected("to_id", resource.ID)}, table: k.table,
 		where: where,
 		total: total{write: func(b *builder) { b.count(k.table, where) }},
 	}, &reader[ulid.ULID]{layout: k.layout, id: func(id *ulid.ULID) *ulid.ULID { return id }})

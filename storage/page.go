@@ -141,13 +141,10 @@ func (p *listing) names(b *builder) {
 // selected is a column that is read, quoted, and what stands around it there.
 type selected struct{ before, name, after string }
 
-// selected is a column as it is read.
-func (l *layout) selected(c *column) selected {
-	s := selected{name: quote(c.name)}
-	if c.kind == resource.Time {
-		s.before, s.after = l.db.traits.ReadTime[0], l.db.traits.ReadTime[1]
-	}
-	return s
+// selected is a column of a kind as it is read.
+func (db *DB) selected(column string, kind resource.Kind) selected {
+	around := db.traits.ReadAs[kind]
+	return selected{around[0], quote(column), around[1]}
 }
 
 // read appends the columns that are read, given what stands before their names.

@@ -43,12 +43,12 @@ func NewTable[T any](db *DB, s resource.Schema[T]) (*Table[T], error) {
 	if err := db.declare(l); err != nil {
 		return nil, err
 	}
-	t := &Table[T]{db: db, schema: s, layout: l, columns: []selected{{name: "id"}}}
+	t := &Table[T]{db: db, schema: s, layout: l, columns: []selected{db.selected("id", resource.ID)}}
 	for i := range l.columns {
 		m := t.bind(&l.columns[i])
 		t.members = append(t.members, m)
 		if m.scan != nil {
-			t.columns = append(t.columns, l.selected(m.column))
+			t.columns = append(t.columns, db.selected(m.column.name, m.column.kind))
 		}
 	}
 	b := &builder{layout: l}
@@ -168,7 +168,7 @@ func (t *Table[T]) some(fields []string, keys []key) (members []member[T], colum
 	for _, m := range t.members {
 		name := m.column.member
 		if m.scan != nil && (slices.Contains(fields, name) || slices.ContainsFunc(keys, func(k key) bool { return k.column == name })) {
-			members, columns = append(members, m), append(columns, t.layout.selected(m.column))
+			members, columns = append(members, m), append(columns, t.db.selected(m.column.name, m.column.kind))
 		}
 	}
 	return members, columns

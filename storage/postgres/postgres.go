@@ -42,7 +42,9 @@ const (
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
 		Name: name, Position: "strpos", Among: [2]string{"= ANY (ARRAY(", "))"}, ForUpdate: " FOR UPDATE", MaxParameters: 65535, NullsLast: true, LimitedParts: true,
-		ReadTime:  [2]string{"timestamptz_send(", ")"}, // lib/pq takes 200 ns to parse a time
+		ReadAs: map[resource.Kind][2]string{ // as bytes: lib/pq makes a text of an id, and takes 200 ns to parse a time
+			resource.ID: {"uuid_send(", ")"}, resource.Time: {"timestamptz_send(", ")"},
+		},
 		Snapshot:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
 		Analyze:   "ANALYZE",
 		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
