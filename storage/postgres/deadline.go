@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bufio"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -73,7 +74,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 		d.last = c
 	}
 	deadline, _ := ctx.Deadline()
-	return bounded{c, deadline}, c.SetDeadline(deadline)
+	return bounded{c, bufio.NewReaderSize(c, readSize), deadline}, c.SetDeadline(deadline)
 }
 
 // Dial and DialTimeout are not asked where there is DialContext.
@@ -87,11 +88,17 @@ func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (ne
 	return d.DialContext(ctx, network, address)
 }
 
+// readSize is how many bytes are read at once: lib/pq asks for half of what the server sends at once.
+const readSize = 16 << 10
+
 // bounded is a connection whose deadline whoever uses it can only bring forward.
 type bounded struct {
 	net.Conn
+	reader *bufio.Reader
 	latest time.Time // zero if there is no bound
 }
+
+func (b bounded) Read(p []byte) (int, error) { return b.reader.Read(p) }
 
 func (b bounded) SetDeadline(t time.Time) error {
 	if !b.latest.IsZero() && (t.IsZero() || t.After(b.latest)) {
