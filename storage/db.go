@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -172,11 +173,17 @@ func (db *DB) within(ctx context.Context, fn func(ctx context.Context, tx *trans
 		if err == nil || try == maxTries || db.dialect.Fault(err).Kind != UndoneFault {
 			return err
 		}
+		if !pause(ctx, nil, rand.N(retryPause)) { // the others go first
+			return err
+		}
 	}
 }
 
 // maxTries is how often a transaction is carried out that the database undoes so that others can go on.
-const maxTries = 3
+const maxTries = 5
+
+// retryPause is the longest pause before that.
+const retryPause = 100 * time.Millisecond
 
 // begin is a transaction without a deadline but the context's.
 func (db *DB) begin(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {

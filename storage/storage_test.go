@@ -884,7 +884,6 @@ func TestOutboxConnectionCut(t *testing.T) {
 	})
 }
 
-// Locks of one name exclude each other until the transaction ends.
 // TestDeadlock has two transactions write to two rows in opposite orders: each waits for the other one, until the
 // database undoes one of them. That is carried out again, and both are done.
 func TestDeadlock(t *testing.T) {
@@ -925,8 +924,8 @@ func TestDeadlock(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	if tries[0]+tries[1] != 3 {
-		t.Errorf("they were tried %d times", tries)
+	if tries[0]+tries[1] < 3 {
+		t.Errorf("they were tried %d times: they did not wait for each other", tries)
 	}
 	for _, row := range rows {
 		if got, err := table.Get(t.Context(), row.ID); err != nil || got.Level != 2 {
@@ -935,6 +934,7 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
+// Locks of one name exclude each other until the transaction ends.
 func TestLock(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
 		db := s.open(t)
