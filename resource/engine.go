@@ -56,6 +56,7 @@ func (e *Engine) Prepare(ctx context.Context, ops ...Operation) (Prepared, error
 // Do carries the operations out, see [Engine.Do]. It is called again only after what it did was undone.
 func (p Prepared) Do(ctx context.Context) ([]Result, error) {
 	tx, steps := p.tx, p.steps
+	defer tx.leave()
 	if len(steps) == 1 && steps[0].reads {
 		tx.Context, tx.Principal = ctx, steps[0].op.Principal
 		result, err := steps[0].run(tx)
@@ -132,7 +133,7 @@ func together(ops []Operation, do func(i int, op Operation) error) error {
 func (tx *Tx) planOne(op Operation, reach reach) (step, error) {
 	t := tx.types[op.Type]
 	if t == nil {
-		return step{}, Errorf(NotFound, "there is no type %q", op.Type)
+		return step{}, noType(op.Type)
 	}
 	about := t.description()
 	if err := serves(op, about); err != nil {
@@ -141,7 +142,7 @@ func (tx *Tx) planOne(op Operation, reach reach) (step, error) {
 	switch op.Verb {
 	case List, Get, Linked, Related:
 		run, err := tx.planRead(op, t, reach)
-		return step{op, true, run}, err
+		return step{op, true, entering(t, run)}, err
 	}
 	tx.Principal = op.Principal
 	run, err := t.prepare(tx, op)
@@ -150,9 +151,19 @@ func (tx *Tx) planOne(op Operation, reach reach) (step, error) {
 	}
 	if action := about.Action(op.Verb); action != nil && about.Bulk(action) && op.ID == (ulid.ULID{}) && op.Key == nil && len(op.Filters) > 0 {
 		where, err := about.Where(op.Filters)
-		return step{op, false, func(tx *Tx) (Result, error) { return tx.each(op, t, reach, every(reach.do, where), run) }}, err
+		return step{op, false, entering(t, func(tx *Tx) (Result, error) { return tx.each(op, t, reach, every(reach.do, where), run) })}, err
 	}
-	return step{op, false, func(tx *Tx) (Result, error) { return tx.write(op, t, reach, run) }}, nil
+	return step{op, false, entering(t, func(tx *Tx) (Result, error) { return tx.write(op, t, reach, run) })}, nil
+}
+
+// entering is what runs once the type is entered.
+func entering(t served, run func(tx *Tx) (Result, error)) func(tx *Tx) (Result, error) {
+	return func(tx *Tx) (Result, error) {
+		if err := tx.enter(t); err != nil {
+			return Result{}, err
+		}
+		return run(tx)
+	}
 }
 
 // serves says whether the type has what the operation asks for.

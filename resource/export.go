@@ -14,6 +14,7 @@ import (
 // part of the list.
 func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result) error) error {
 	tx := e.newTx(ctx)
+	defer tx.leave()
 	tx.Principal, tx.Request = op.Principal, op.Request
 	op.Window, op.Count = pagination.First(pagination.MaxSize), pagination.CountNone
 	steps, err := tx.plan([]Operation{op}, true)

@@ -26,7 +26,11 @@ func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imp
 	tx.Principal, tx.Request = op.Principal, op.Request
 	t := tx.types[op.Type]
 	if t == nil {
-		return nil, Errorf(NotFound, "there is no type %q", op.Type)
+		return nil, noType(op.Type)
+	}
+	defer tx.leave()
+	if err := tx.enter(t); err != nil {
+		return nil, err
 	}
 	reach, err := tx.authorize(op)
 	if err != nil {

@@ -13,6 +13,8 @@ import (
 type served interface {
 	description() *Description
 	with(inverses []ReferenceDescription) served
+	behind(gate *Gate) served
+	gate() *Gate // nil if there is none
 	list(ctx context.Context, view View, q Query, fields []string) (Result, Of, error)
 	// get and linked are NotFound about a resource that does not meet the condition.
 	get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error)
@@ -28,6 +30,7 @@ type plan[T any] struct {
 	about    Description
 	prefixes [][]byte // of each attribute that answers show: its name as JSON with colon; else nil
 	visible  []string // what must be read to show all that answers show; nil if that is everything
+	guard    *Gate    // through which all that is done to the type goes; may be nil
 }
 
 // with is the plan with the inverses of references to its type.
@@ -36,6 +39,15 @@ func (p *plan[T]) with(inverses []ReferenceDescription) served {
 	more.about.References = slices.Concat(p.about.References[:len(p.Schema.References)], inverses)
 	return &more
 }
+
+// behind is the plan behind a gate.
+func (p *plan[T]) behind(gate *Gate) served {
+	guarded := *p
+	guarded.guard = gate
+	return &guarded
+}
+
+func (p *plan[T]) gate() *Gate { return p.guard }
 
 func (p *plan[T]) description() *Description { return &p.about }
 

@@ -22,10 +22,17 @@ const Operations = "operations"
 
 // Register serves more types, all or none. It verifies the declarations and reports every finding at once. A
 // reference may name a type of the same call.
-func (r *Registry) Register(declarations ...Declaration) error {
+func (r *Registry) Register(declarations ...Declaration) error { return r.Replace(nil, nil, declarations...) }
+
+// Replace is [Registry.Register] in place of other types, in one step: nobody sees neither of them, nor both. Names of
+// others that are not registered are ignored. What is done to the new types goes through the gate, unless it is nil.
+func (r *Registry) Replace(others []string, gate *Gate, declarations ...Declaration) error {
 	r.change.Lock()
 	defer r.change.Unlock()
 	types := maps.Clone(r.snapshot())
+	for _, name := range others {
+		delete(types, name)
+	}
 	var found []error
 	for _, declaration := range declarations {
 		t, err := declaration.declare()
@@ -42,7 +49,7 @@ func (r *Registry) Register(declarations ...Declaration) error {
 				found = append(found, fmt.Errorf("resource: type %q is registered already", about.Name))
 			}
 		}
-		types[about.Name] = t
+		types[about.Name] = t.behind(gate)
 	}
 	for _, t := range types {
 		for _, reference := range t.description().References {

@@ -21,9 +21,10 @@ type Tx struct {
 	Principal *auth.Principal
 	Request   string
 
-	engine *Engine
-	types  map[string]served
-	events []*Event
+	engine  *Engine
+	types   map[string]served
+	events  []*Event
+	entered []*Gate // of the types that are used
 
 	running
 }
@@ -44,6 +45,29 @@ func (tx *Tx) Forced() bool { return tx.forced }
 func (e *Engine) newTx(ctx context.Context) *Tx {
 	return &Tx{Context: ctx, engine: e, types: e.registry.snapshot(), Now: Cut(e.clock())}
 }
+
+// enter keeps a type from being taken away before [Tx.leave]. It is NotFound if that has happened already.
+func (tx *Tx) enter(t served) error {
+	gate := t.gate()
+	if gate == nil || slices.Contains(tx.entered, gate) {
+		return nil
+	}
+	if !gate.Enter() {
+		return noType(t.description().Name)
+	}
+	tx.entered = append(tx.entered, gate)
+	return nil
+}
+
+// leave ends the use of all types. It is called once everything is committed, or undone.
+func (tx *Tx) leave() {
+	for _, gate := range tx.entered {
+		gate.Leave()
+	}
+	tx.entered = nil
+}
+
+func noType(name string) error { return Errorf(NotFound, "there is no type %q", name) }
 
 // transact begins the transaction, runs what writes, and records its events. Its time is that of its beginning, however
 // long it took to get there.

@@ -133,6 +133,7 @@ type transaction struct {
 	*sqlx.Tx
 	failed  error // the error that undoes it, whatever its owner says
 	changed bool  // it changes or removes something, see [DB.Generation]
+	after   []func(ctx context.Context)
 }
 
 // ofDB is the key of a context's transaction on a database.
@@ -209,7 +210,25 @@ func (db *DB) begin(ctx context.Context, fn func(ctx context.Context, tx *transa
 	done = true
 	err = tx.Commit()
 	db.raise(tx) // if the commit failed, nobody knows what came of it
-	return db.failed(err)
+	if err != nil {
+		return db.failed(err)
+	}
+	for _, do := range tx.after {
+		do(ctx)
+	}
+	return nil
+}
+
+// AfterCommit has something done once the transaction that the context holds is committed, before whoever began it
+// goes on; with a context that holds no transaction, and ends as that one's would have. It is not done if the
+// transaction is undone, nor if nobody knows what came of the commit: see [DB.Follow].
+func (db *DB) AfterCommit(ctx context.Context, do func(ctx context.Context)) error {
+	tx := db.joined(ctx)
+	if tx == nil {
+		return errors.New("storage: AfterCommit needs a transaction")
+	}
+	tx.after = append(tx.after, do)
+	return nil
 }
 
 // Lock waits until no other transaction holds the named lock, and holds it to the end of the transaction that

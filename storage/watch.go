@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +16,7 @@ const (
 	watchInterval = 500 * time.Millisecond // between two looks
 	watchTrust    = time.Second            // how long after a look the generation counts: more than the interval
 	notifyPause   = 10 * time.Millisecond  // commits within it are told of together
+	followPause   = 100 * time.Millisecond // between two looks at the same
 )
 
 // watch is what a process knows of changes.
@@ -23,9 +25,60 @@ type watch struct {
 	generation atomic.Uint64
 	trusted    atomic.Int64  // until when the generation counts: a time.Duration from opened
 	changed    chan struct{} // other nodes are to be told
+
+	mu        sync.Mutex
+	followers map[chan struct{}]bool
 }
 
-func newWatch() *watch { return &watch{opened: time.Now(), changed: make(chan struct{}, 1)} }
+func newWatch() *watch {
+	return &watch{opened: time.Now(), changed: make(chan struct{}, 1), followers: map[chan struct{}]bool{}}
+}
+
+// rise raises the generation, and wakes those who follow it.
+func (w *watch) rise() {
+	w.generation.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for follower := range w.followers {
+		select {
+		case follower <- struct{}{}:
+		default: // it is yet to look
+		}
+	}
+}
+
+// Follow looks at something in the database whenever that may have changed, until the context ends: at once, within a
+// second after a commit of another node, and soon after one of this. [DB.Watch] has to run besides. If look fails, as
+// it does while the database is away, it is asked again.
+func (db *DB) Follow(ctx context.Context, look func(ctx context.Context) error) {
+	wake := make(chan struct{}, 1)
+	wake <- struct{}{}
+	db.watch.mu.Lock()
+	db.watch.followers[wake] = true
+	db.watch.mu.Unlock()
+	defer func() {
+		db.watch.mu.Lock()
+		defer db.watch.mu.Unlock()
+		delete(db.watch.followers, wake)
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		}
+		rest := followPause
+		if err := look(ctx); err != nil && ctx.Err() == nil {
+			db.options.Log.WarnContext(ctx, "storage: what has changed is not seen just now", "error", err)
+			rest = stampInterval
+			select {
+			case wake <- struct{}{}:
+			default: // somebody else has
+			}
+		}
+		pause(ctx, nil, rest)
+	}
+}
 
 // Generation is a number that rises with whatever changes or removes rows or links; what only adds rows, or notes an
 // activity, need not raise it. A commit of this process has raised it when it returns. One of another process, a
@@ -43,7 +96,7 @@ func (db *DB) raise(tx *transaction) {
 	if !tx.changed {
 		return
 	}
-	db.watch.generation.Add(1)
+	db.watch.rise()
 	select {
 	case db.watch.changed <- struct{}{}:
 	default: // they will be
@@ -68,7 +121,7 @@ func (db *DB) Watch(ctx context.Context) error {
 	if pools.Listen != nil {
 		group.Go(func() error {
 			return db.again(ctx, "other nodes are not heard just now", func() error {
-				return pools.Listen(ctx, func() { db.watch.generation.Add(1) })
+				return pools.Listen(ctx, db.watch.rise)
 			})
 		})
 	}
@@ -104,7 +157,7 @@ func (db *DB) look(ctx context.Context, pool *sqlx.DB) error {
 			return err
 		}
 		if state != seen {
-			db.watch.generation.Add(1)
+			db.watch.rise()
 		}
 		seen = state
 		db.watch.trusted.Store(int64(asked + watchTrust))

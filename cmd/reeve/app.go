@@ -52,6 +52,7 @@ type app struct {
 	answers   *idempotency.Keeper
 	activity  *activity.Log
 	passwords *auth.Passwords
+	modules   *module.Loader
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -106,6 +107,7 @@ func (a *app) declare(db *storage.DB) error {
 	a.devices = table(d, oauth.DeviceSchema)
 	a.keys = table(d, oauth.KeySchema)
 	a.records = table(d, idempotency.Schema)
+	loadings := table(d, module.LoadingSchema)
 	if d.err != nil {
 		return d.err
 	}
@@ -118,18 +120,17 @@ func (a *app) declare(db *storage.DB) error {
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
-	modules := module.NewLoader(registry)
-	modules.Know(module.Module{
+	a.modules = module.NewLoader(module.Config{Registry: registry, Database: db, Loadings: loadings, Log: a.log})
+	return a.modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify),
 			client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
 			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
-			module.Type(modules), types.Of(registry), me.Type(), version.Type(),
+			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 		},
 	})
-	return modules.Load("core")
 }
 
 // declaring keeps the first error of several declarations.
@@ -156,6 +157,9 @@ func openCurrent(ctx context.Context, c *configuration) (*app, error) {
 	err = a.database.Migrate(ctx)
 	if err == nil {
 		err = role.BuiltIn(ctx, a.database, a.roles, time.Now())
+	}
+	if err == nil {
+		err = a.modules.Open(ctx, a.engine, modulesEnabled.In(c))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w (and closing: %v)", err, a.database.Close())

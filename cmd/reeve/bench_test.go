@@ -543,7 +543,7 @@ func BenchmarkList(b *testing.B) {
 		b.Fatal(err)
 	}
 	authenticator := a.authenticator(c, authorization)
-	handler := httpListeners.In(c)[0].handler(c, a.mounts(c, authorization, authenticator), a.logged)
+	handler := httpListeners.In(c)[0].handler(c, a.mounts(c, authorization, authenticator), a.rest)
 	const path = "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK"
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer "+string(token))

@@ -58,6 +58,7 @@ var (
 	authBasicEnabled = setting.New("auth.basic.enabled", true, "Whether users may send their name and password with each request.")
 	eventsKeep       = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep     = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
+	modulesEnabled   = setting.New("modules.enabled", []string(nil), "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
 	logLevel         = setting.New("log.level", "info", "debug, info, warn or error.", checkLevel)
 )
 
@@ -65,7 +66,7 @@ var (
 var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
-	authBasicEnabled, eventsKeep, sessionsKeep, logLevel,
+	authBasicEnabled, eventsKeep, sessionsKeep, modulesEnabled, logLevel,
 }
 
 // listenerConfiguration is one element of http.listeners: what is served, and where.

@@ -23,14 +23,14 @@ import (
 // mounts says which paths each resource of a listener serves. What a listener does not name is 404 there.
 type mounts map[string]func(*mux.Router)
 
-// handler serves the resources that a listener names, under the base path.
-func (l *listenerConfiguration) handler(c *configuration, served mounts, logged func(http.Handler) http.Handler) http.Handler {
+// handler serves the resources that a listener names, under the base path. What none of them has goes to rest.
+func (l *listenerConfiguration) handler(c *configuration, served mounts, rest func(resources []string) http.Handler) http.Handler {
 	// The paths of a router that is asked for its encoded path, uncleaned, are what the client sent.
 	router := mux.NewRouter().SkipClean(true).UseEncodedPath()
-	router.NotFoundHandler = logged(httpapi.Failure(resource.Errorf(resource.NotFound, "nothing is served at this path")))
-	for _, r := range l.Resources {
-		served[r.Name](router)
+	for _, name := range l.names() {
+		served[name](router)
 	}
+	router.NotFoundHandler = rest(l.names())
 	var handler http.Handler = router
 	if base := c.basePath(); base != "" {
 		handler = under(base, handler)
@@ -153,11 +153,16 @@ func (l *listenerConfiguration) url(listener net.Listener) string {
 	if l.TLS.CertificateFile != "" {
 		scheme = "https"
 	}
+	return fmt.Sprintf("%s://%s (%s)", scheme, listener.Addr(), strings.Join(l.names(), ", "))
+}
+
+// names are those of the resources.
+func (l *listenerConfiguration) names() []string {
 	var names []string
 	for _, r := range l.Resources {
 		names = append(names, r.Name)
 	}
-	return fmt.Sprintf("%s://%s (%s)", scheme, listener.Addr(), strings.Join(names, ", "))
+	return names
 }
 
 // newServer limits what a connection may cost: a client that sends its headers slowly, or none, is dropped.

@@ -63,7 +63,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	var endpoints []endpoint
 	var places []string
 	for _, l := range httpListeners.In(c) {
-		server := newServer(l.handler(c, served, a.logged))
+		server := newServer(l.handler(c, served, a.rest))
 		for bind := range l.Binds {
 			listener, err := l.listen(bind)
 			if err != nil {
@@ -82,6 +82,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	workers.Go(func() error { return a.database.Run(working) })
 	workers.Go(func() error { return a.database.Watch(working) })
 	workers.Go(func() error { return a.activity.Run(working) })
+	workers.Go(func() error { return a.modules.Run(working) })
 	workers.Go(func() error { return a.prune(working, c, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
@@ -154,6 +155,12 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 		},
 		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(reads(promhttp.Handler())) },
 	}
+}
+
+// rest serves what no resource of a listener has: the routes of modules, and beyond them nothing.
+func (a *app) rest(resources []string) http.Handler {
+	nothing := httpapi.Failure(resource.Errorf(resource.NotFound, "nothing is served at this path"))
+	return a.logged(a.modules.Serve(resources, nothing))
 }
 
 // prune ends and removes what has expired, once a minute.
