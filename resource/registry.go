@@ -22,7 +22,9 @@ const Operations = "operations"
 
 // Register serves more types, all or none. It verifies the declarations and reports every finding at once. A
 // reference may name a type of the same call.
-func (r *Registry) Register(declarations ...Declaration) error { return r.Replace(nil, nil, declarations...) }
+func (r *Registry) Register(declarations ...Declaration) error {
+	return r.Replace(nil, nil, declarations...)
+}
 
 // Replace is [Registry.Register] in place of other types, in one step: nobody sees neither of them, nor both. Names of
 // others that are not registered are ignored. What is done to the new types goes through the gate, unless it is nil.

@@ -59,7 +59,8 @@ func (tx *Tx) enter(t served) error {
 	return nil
 }
 
-// leave ends the use of all types. It is called once everything is committed, or undone.
+// leave ends the use of all types. It is called once everything is committed, or undone, or left to the transaction
+// that this one has joined.
 func (tx *Tx) leave() {
 	for _, gate := range tx.entered {
 		gate.Leave()

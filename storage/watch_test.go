@@ -2,6 +2,7 @@ package storage_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"testing"
 	"time"
@@ -205,4 +206,100 @@ func TestGenerationWithoutDatabase(t *testing.T) {
 	if after, _ := db.Generation(); after == before {
 		t.Error("the generation is the one of before the database was away")
 	}
+}
+
+// TestFollow sees that who follows looks at once, and after each commit, here and elsewhere; and again if it failed.
+func TestFollow(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		db := s.open(t)
+		table := declare(t, db, accounts())
+		migrate(t, db)
+		other := s.open(t)
+		elsewhere := declare(t, other, accounts())
+		watched(t, db)
+		looks, outcome := make(chan struct{}), make(chan error, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			db.Follow(ctx, func(ctx context.Context) error {
+				select {
+				case looks <- struct{}{}:
+				case <-ctx.Done():
+				}
+				select {
+				case err := <-outcome:
+					return err
+				default:
+					return nil
+				}
+			})
+		}()
+		look := func(what string) {
+			t.Helper()
+			select {
+			case <-looks:
+			case <-time.After(time.Second):
+				t.Fatalf("nobody looks within a second %s", what)
+			}
+		}
+		quiet := func() { // two looks that follow each other may be about the same
+			for {
+				select {
+				case <-looks:
+				case <-time.After(time.Second):
+					return
+				}
+			}
+		}
+		outcome <- errors.New("the first look fails")
+		look("from the beginning")
+		look("after a failure")
+		quiet()
+		fill(t, table, 1)
+		look("after a creation")
+		quiet()
+		if err := elsewhere.Create(ctx, newAccount(2)); err != nil {
+			t.Fatal(err)
+		}
+		look("after a creation elsewhere")
+		stop()
+		<-done
+	})
+}
+
+func TestAfterCommit(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		db := s.open(t)
+		table := declare(t, db, accounts())
+		migrate(t, db)
+		if err := db.AfterCommit(t.Context(), func(context.Context) {}); err == nil {
+			t.Error("without a transaction nothing comes after its commit")
+		}
+		undone := errors.New("undone")
+		for _, want := range []error{nil, undone} {
+			did := 0
+			err := db.Transact(t.Context(), func(ctx context.Context) error {
+				return db.Transact(ctx, func(ctx context.Context) error {
+					account := newAccount(7)
+					err := db.AfterCommit(ctx, func(ctx context.Context) {
+						did++
+						if _, err := table.Get(ctx, account.ID); err != nil {
+							t.Error("it is not committed: ", err)
+						}
+					})
+					if did > 0 {
+						t.Error("done before the commit")
+					}
+					return errors.Join(err, table.Create(ctx, account), want)
+				})
+			})
+			if !errors.Is(err, want) || did != 1 && want == nil || did != 0 && want != nil {
+				t.Errorf("%v: done %d times", err, did)
+			}
+			if err := table.Delete(t.Context(), newAccount(7).ID); want == nil && err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }

@@ -103,13 +103,15 @@ type (
 		Sessions     []*decodedSession `jsonapi:"relation,sessions"`
 	}
 	decodedModule struct {
-		ID     string   `jsonapi:"primary,module"`
-		Name   string   `jsonapi:"attr,name"`
-		Doc    string   `jsonapi:"attr,doc"`
-		Loaded bool     `jsonapi:"attr,loaded"`
-		Core   bool     `jsonapi:"attr,core"`
-		Needs  []string `jsonapi:"attr,needs"`
-		Types  []string `jsonapi:"attr,types"`
+		ID       string     `jsonapi:"primary,module"`
+		Name     string     `jsonapi:"attr,name"`
+		Doc      string     `jsonapi:"attr,doc"`
+		Loaded   bool       `jsonapi:"attr,loaded"`
+		Core     bool       `jsonapi:"attr,core"`
+		Needs    []string   `jsonapi:"attr,needs"`
+		Types    []string   `jsonapi:"attr,types"`
+		LoadedAt *time.Time `jsonapi:"attr,loaded_at,iso8601"`
+		Error    *string    `jsonapi:"attr,error"`
 	}
 	decodedType struct {
 		ID            string   `jsonapi:"primary,type"`

@@ -46,6 +46,9 @@ func TestSpecIsTrue(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		t.Parallel() // it is the longest of all tests
 		s := start(t, uri, everything+example)
+		if err := (&spacing{}).know(t.Context(), s.app); err != nil {
+			t.Fatal(err)
+		}
 		doc, err := openapitest.Load(s.spec())
 		if err != nil {
 			t.Fatal(err)
@@ -68,7 +71,7 @@ func TestSpecIsTrue(t *testing.T) {
 			},
 			Make: map[string]func() (string, error){"session": s.newSession, "client": func() (string, error) {
 				return fmt.Sprint(s.register(201, map[string]any{"redirect_uris": []string{"https://x.example.com/"}})["client_id"]), nil
-			}},
+			}, "module": func() (string, error) { return idOf(s.module(200, "space", "load")), nil }},
 			Members: map[string]func(int) map[string]any{
 				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },
 				"updateRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-", n)} },

@@ -83,6 +83,7 @@ func NewLoader(config Config) *Loader {
 func (l *Loader) Know(modules ...Module) error {
 	l.modules = append(l.modules, modules...)
 	for _, m := range modules {
+		l.fail(m.Name, failure{}) // that nothing declared it
 		if !m.Core {
 			continue
 		}

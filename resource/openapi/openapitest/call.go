@@ -274,15 +274,19 @@ func (c *checker) resource(typ string) (*resource, error) {
 		var made struct{ Data resource }
 		return &made.Data, json.Unmarshal(answer.text, &made)
 	}
-	if create := c.server.Make[typ]; create != nil {
-		id, err := create()
-		return &resource{ID: id}, err
-	}
 	list := c.operation("GET", typ, http.StatusOK)
 	if list == nil {
 		return nil, fmt.Errorf("there is no way to find a resource of type %s", typ)
 	}
-	answer, err := c.do(list, &call{path: list.path, accept: vendor}, http.StatusOK)
+	find := &call{path: list.path, accept: vendor}
+	if create := c.server.Make[typ]; create != nil {
+		id, err := create()
+		if err != nil {
+			return nil, err
+		}
+		find.query = url.Values{"filter[id]": {id}}
+	}
+	answer, err := c.do(list, find, http.StatusOK)
 	if err != nil {
 		return nil, err
 	}
