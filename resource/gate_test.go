@@ -69,7 +69,7 @@ func TestTypesBehindGate(t *testing.T) {
 	create := resource.Operation{
 		Verb: resource.Create, Type: "lamp", Principal: auth.System, Body: resource.Body{Attributes: map[string]any{"place": "hall"}},
 	}
-	prepared, err := engine.Prepare(create)
+	prepared, err := engine.Prepare(t.Context(), create)
 	if err != nil {
 		t.Fatal(err)
 	}
