@@ -15,8 +15,10 @@ import (
 
 func TestGateClosesOnceEmpty(t *testing.T) {
 	var gate resource.Gate
-	if !gate.Enter() || !gate.Enter() {
-		t.Fatal("a new gate is closed")
+	for range 2 {
+		if !gate.Enter() {
+			t.Fatal("a new gate is closed")
+		}
 	}
 	gate.Leave()
 	ended, cancel := context.WithCancel(t.Context())
