@@ -48,24 +48,30 @@ func (v *visit) authorize() error {
 		v.refuse(request, refused)
 		return nil
 	}
-	if slices.Contains(request.prompt, oidc.PromptNone) {
-		refused := &refusal{"consent_required", "the user has to be asked"}
-		if v.browser == nil {
-			refused = &refusal{"login_required", "the user has to sign in"}
-		}
-		v.refuse(request, refused)
-		return nil
-	}
 	again := slices.Contains(request.prompt, oidc.PromptLogin) || slices.Contains(request.prompt, oidc.PromptSelectAccount) ||
 		v.browser != nil && request.maxAge >= 0 && v.config.Clock().Sub(v.browser.CreatedAt) > request.maxAge
+	silent := slices.Contains(request.prompt, oidc.PromptNone)
+	if silent && (v.browser == nil || again) {
+		v.refuse(request, &refusal{"login_required", "the user has to sign in"})
+		return nil
+	}
 	if ok, err := v.signedIn(again, page{Client: request.client, Username: request.loginHint}); !ok {
 		return err
 	}
 	granted, refused := grantable(v.user, request.scopes)
 	may := len(granted) > 0 || len(refused) == 0
+	agreed, err := v.agreed(request, granted)
+	if err != nil {
+		return err
+	}
 	switch do := v.do(); {
+	case silent && !(agreed && may):
+		v.refuse(request, &refusal{"consent_required", "the user has to be asked"})
+		return nil
 	case do == "allow" && may:
 		return v.allow(request, granted)
+	case do == "" && agreed && may:
+		return v.grant(request, granted, func(context.Context) error { return nil })
 	case do != "":
 		if err := v.noted(v.r.Context(), "deny", request.client); err != nil {
 			return err
@@ -150,8 +156,18 @@ func (r *request) read(query url.Values) *refusal {
 	return nil
 }
 
-// allow gives the client a code.
+// allow gives the client a code, and remembers that the user has been asked.
 func (v *visit) allow(request *request, scopes []string) error {
+	return v.grant(request, scopes, func(ctx context.Context) error {
+		if err := v.remember(ctx, v.browser.User, request.client.ID, scopes); err != nil {
+			return err
+		}
+		return v.noted(ctx, "consent", request.client)
+	})
+}
+
+// grant gives the client a code, in one transaction with what else there is to do.
+func (v *visit) grant(request *request, scopes []string, also func(ctx context.Context) error) error {
 	text, now := auth.NewToken(auth.AuthorizationCode), resource.Cut(v.config.Clock())
 	code := &Code{
 		ID: ulid.Make(), Hash: hashed(text), Client: request.client.ID, User: v.browser.User, Scopes: scopes, RedirectURI: request.redirectURI,
@@ -161,7 +177,7 @@ func (v *visit) allow(request *request, scopes []string) error {
 		if err := v.config.Codes.Create(ctx, code); err != nil {
 			return err
 		}
-		return v.noted(ctx, "consent", request.client)
+		return also(ctx)
 	})
 	if err != nil {
 		return err

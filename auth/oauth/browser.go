@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 
 	"reeve/auth"
 	"reeve/resource"
@@ -122,7 +124,10 @@ func (v *visit) signIn(p page) error {
 	v.setCookie(token)
 	// What the client asked for has been done: it would be asked for again and again.
 	query := v.r.URL.Query()
-	query.Del("prompt")
+	prompt := slices.DeleteFunc(strings.Fields(query.Get("prompt")), func(p string) bool { return p == oidc.PromptLogin || p == oidc.PromptSelectAccount })
+	if query.Del("prompt"); len(prompt) > 0 {
+		query.Set("prompt", strings.Join(prompt, " "))
+	}
 	query.Del("max_age")
 	v.redirect("?" + query.Encode())
 	return nil

@@ -42,6 +42,7 @@ type Config struct {
 	Refreshes resource.Store[RefreshToken]
 	Browsers  resource.Store[Browser]
 	Devices   resource.Store[Device]
+	Consents  resource.Store[Consent]
 	Keys      resource.Store[Key]
 
 	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's, and leaves

@@ -50,6 +50,31 @@ var CodeSchema = resource.Schema[Code]{
 	},
 }
 
+// Consent is what a user has let a client do, so that they are not asked again. It is forgotten with either of them, and
+// with the last session of the client that somebody ends.
+type Consent struct {
+	ID        ulid.ULID // see [consentID]
+	Client    ulid.ULID
+	User      ulid.ULID
+	Scopes    []string
+	CreatedAt time.Time
+}
+
+// ConsentSchema is how consents are kept.
+var ConsentSchema = resource.Schema[Consent]{
+	Name: "consent", Plural: "consents",
+	Doc: "What a user has let a client do.",
+	ID:  func(c *Consent) *ulid.ULID { return &c.ID },
+	Attributes: []resource.Attribute[Consent]{
+		resource.Attr("scopes", func(c *Consent) *[]string { return &c.Scopes }),
+		resource.Attr("created_at", func(c *Consent) *time.Time { return &c.CreatedAt }).Created(),
+	},
+	References: []resource.Reference[Consent]{
+		resource.ToOne("client", "client", func(c *Consent) *ulid.ULID { return &c.Client }).OnDelete(resource.Cascade),
+		resource.ToOne("user", "user", func(c *Consent) *ulid.ULID { return &c.User }).OnDelete(resource.Cascade),
+	},
+}
+
 // AccessToken is a token that the server gave out.
 type AccessToken struct {
 	ID        ulid.ULID

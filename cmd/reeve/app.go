@@ -47,6 +47,7 @@ type app struct {
 	access    *storage.Table[oauth.AccessToken]
 	browsers  *storage.Table[oauth.Browser]
 	devices   *storage.Table[oauth.Device]
+	consents  *storage.Table[oauth.Consent]
 	keys      *storage.Table[oauth.Key]
 	records   *storage.Table[idempotency.Record]
 	answers   *idempotency.Keeper
@@ -105,6 +106,7 @@ func (a *app) declare(db *storage.DB) error {
 	a.access = table(d, oauth.TokenSchema)
 	a.browsers = table(d, oauth.BrowserSchema)
 	a.devices = table(d, oauth.DeviceSchema)
+	a.consents = table(d, oauth.ConsentSchema)
 	a.keys = table(d, oauth.KeySchema)
 	a.records = table(d, idempotency.Schema)
 	loadings := table(d, module.LoadingSchema)
@@ -125,7 +127,7 @@ func (a *app) declare(db *storage.DB) error {
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify),
-			client.Type(a.clients), session.Type(a.sessions), token.Type(a.tokens, a.openSessions, a.rightsOf),
+			client.Type(a.clients), session.Type(a.sessions, oauth.Forget(a.consents, a.sessions)), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
 			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),

@@ -22,7 +22,7 @@ import (
 func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
 		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
-		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Keys: a.keys,
+		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Consents: a.consents, Keys: a.keys,
 		SignIn: a.passwords.SignIn, Subject: a.subject, Seen: a.saw,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})

@@ -58,6 +58,9 @@ func TestBestCurrentPractice(t *testing.T) {
 // verifier is a code verifier for tests that need no other.
 const verifier = "a-code-verifier-of-at-least-43-characters-for-tests"
 
+// asking has the user be asked though they have been before.
+var asking = oauth2.SetAuthURLParam("prompt", "consent")
+
 // code has the demo's administrator give a client a code.
 func (s *server) code(c *oauth2.Config) string {
 	return s.browser().consent(c, oauth2.S256ChallengeOption(verifier)).Query().Get("code")
@@ -314,7 +317,7 @@ func testCodeInjection(t *testing.T, s *server) {
 
 func testForgedForms(t *testing.T, s *server) {
 	b, c := s.browser(), s.oauthClient(pageClient, auth.AdminScope)
-	address := c.AuthCodeURL("x", oauth2.S256ChallengeOption(verifier))
+	address := c.AuthCodeURL("x", oauth2.S256ChallengeOption(verifier), asking)
 	signIn := url.Values{"do": {"sign-in"}, "username": {fixtures.DemoAdministrator}, "password": {fixtures.DemoPassword}}
 	send := func(form url.Values, headers ...string) view {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(form.Encode()))
@@ -395,7 +398,7 @@ func testOpenRedirect(t *testing.T, s *server) {
 
 func testSeeOther(t *testing.T, s *server) {
 	b := s.browser()
-	page := b.signIn(b.visit(s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier))))
+	page := b.signIn(b.visit(s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier), asking)))
 	if page.Request.Response == nil || page.Request.Response.StatusCode != http.StatusSeeOther {
 		t.Error("after signing in")
 	}
@@ -455,7 +458,7 @@ func testClientIDs(t *testing.T, s *server) {
 
 func testFraming(t *testing.T, s *server) {
 	b := s.browser()
-	signIn := b.visit(s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier)))
+	signIn := b.visit(s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier), asking))
 	consent := b.signIn(signIn)
 	for name, v := range map[string]view{
 		"sign-in": signIn, "consent": consent, "device": b.visit(s.bases[0] + "/device"), "refusal": b.visit(s.bases[0] + "/authorize"),

@@ -154,10 +154,9 @@ func (b *browser) consent(c *oauth2.Config, options ...oauth2.AuthCodeOption) *u
 	if strings.Contains(v.text, `name="password"`) {
 		v = b.signIn(v)
 	}
-	if v.StatusCode != 200 || !strings.Contains(v.text, `value="allow"`) {
-		b.Fatalf("no consent page: %d %s", v.StatusCode, v.text)
+	if strings.Contains(v.text, `value="allow"`) {
+		v = b.submit(v, "do", "allow")
 	}
-	v = b.submit(v, "do", "allow")
 	if v.away == nil {
 		b.Fatalf("no answer to the client: %d %s", v.StatusCode, v.text)
 	}
@@ -249,6 +248,103 @@ func TestAuthorizationCode(t *testing.T) {
 			if got := s.count(fmt.Sprintf("SELECT count(*) FROM %s WHERE verb = '%s'", s.table("events"), verb)); got != n {
 				t.Errorf("%d events %s", got, verb)
 			}
+		}
+	})
+}
+
+// TestConsent sees when a user is asked whether a client may have what it wants, and when not again.
+func TestConsent(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+seedClients)
+		registered := s.register(201, map[string]any{"redirect_uris": []string{"https://x.example.com/"}})
+		dynamic := oauth2.Config{ClientID: fmt.Sprint(registered["client_id"]), ClientSecret: fmt.Sprint(registered["client_secret"]), RedirectURL: "https://x.example.com/"}
+		b := s.browser()
+		b.tokens(s.oauthClient(scriptsClient)) // and so it is signed in
+		ask := func(c oauth2.Config, options ...string) (view, *oauth2.Config) {
+			t.Helper()
+			config := s.oauthClient(c, "openid", "urn:reeve:user:read")
+			parameters := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
+			for i := 0; i < len(options); i += 2 {
+				parameters = append(parameters, oauth2.SetAuthURLParam(options[i], options[i+1]))
+			}
+			return b.visit(config.AuthCodeURL("x", parameters...)), config
+		}
+		allow := func(c oauth2.Config, options ...string) *oauth2.Token {
+			t.Helper()
+			page, config := ask(c, options...)
+			if page.away == nil {
+				page = b.submit(page, "do", "allow")
+			}
+			token, err := config.Exchange(t.Context(), page.away.Query().Get("code"), oauth2.VerifierOption(verifier))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		// isAsked is whether the user is; then a client that wants nobody to be asked is told.
+		isAsked := func(what string, want bool, c oauth2.Config, options ...string) {
+			t.Helper()
+			page, _ := ask(c, options...)
+			if got := strings.Contains(page.text, `value="allow"`); got != want || !got && page.away.Query().Get("code") == "" {
+				t.Errorf("%s: asked %v, %d", what, got, page.StatusCode)
+			}
+			silent, _ := ask(c, append(options, "prompt", "none")...)
+			if got := silent.away.Query(); want != (got.Get("error") == "consent_required") || want == (got.Get("code") != "") {
+				t.Errorf("%s: silently %s", what, silent.away)
+			}
+		}
+		for name, c := range map[string]oauth2.Config{"static": pageClient, "registered": dynamic} {
+			isAsked(name+", at first", true, c)
+			page, _ := ask(c)
+			b.submit(page, "do", "deny")
+			isAsked(name+", denied", true, c)
+			allow(c)
+			isAsked(name+", allowed", false, c)
+			isAsked(name+", less", false, c, "scope", "openid")
+			isAsked(name+", more", true, c, "scope", "openid urn:reeve:user:read urn:reeve:user:lock")
+			if page, _ := ask(c, "prompt", "consent"); page.away != nil {
+				t.Errorf("%s: not asked again though the client wants that", name)
+			}
+			page, _ = ask(c, "prompt", "login consent")
+			if page = b.signIn(page); page.away != nil {
+				t.Errorf("%s: not asked again after signing in", name)
+			}
+			allow(c, "scope", "openid urn:reeve:user:lock")
+			isAsked(name+", together", false, c, "scope", "openid urn:reeve:user:read urn:reeve:user:lock")
+		}
+		if silent, _ := ask(pageClient, "prompt", "none", "max_age", "0"); silent.away.Query().Get("error") != "login_required" {
+			t.Errorf("an old sign-in: %s", silent.away)
+		}
+		allow(terminalClient)
+		isAsked("a program on the user's machine", true, terminalClient)
+
+		// What ends by itself, or by the client, changes nothing; what somebody ends does.
+		revoke := func(c oauth2.Config, token *oauth2.Token) {
+			t.Helper()
+			a := s.send("POST", "/oauth2/revoke", url.Values{"token": {token.AccessToken}, "client_id": {c.ClientID}, "client_secret": {c.ClientSecret}}.Encode(), "Authorization: ", "Content-Type: application/x-www-form-urlencoded")
+			if a.StatusCode != 200 {
+				t.Fatalf("%d %s", a.StatusCode, a.text)
+			}
+		}
+		of := "sessions/finish?filter[status]=active&filter[client]=" + pageClient.ClientID
+		s.do(200, "POST", of, nil)
+		isAsked("all sessions ended", true, pageClient)
+		token := allow(pageClient)
+		revoke(pageClient, token)
+		isAsked("signed out at the client", false, pageClient)
+		one, two := allow(pageClient), allow(pageClient)
+		session := func(token *oauth2.Token) string {
+			me := s.send("GET", "/api/admin/v1/me", nil, "Authorization: Bearer "+token.AccessToken)
+			return fmt.Sprint(dig(me.document, "data", "relationships", "session", "data", "id"))
+		}
+		first, last := session(one), session(two)
+		s.do(200, "POST", "sessions/"+first+"/finish", nil)
+		isAsked("one session of two ended", false, pageClient)
+		s.do(200, "POST", "sessions/"+last+"/finish", nil)
+		isAsked("the last session ended", true, pageClient)
+		s.do(204, "DELETE", "clients/"+dynamic.ClientID, nil)
+		if n := s.count("SELECT count(*) FROM consents"); n != 2 { // of the scripts, and of the terminal, which has to ask all the same
+			t.Errorf("%d consents are left", n)
 		}
 	})
 }

@@ -79,12 +79,12 @@ func FinishedBefore(at time.Time) resource.Condition {
 	return resource.Holds("finished_at", resource.Less, at)
 }
 
-// Type serves sessions out of a store.
-func Type(sessions resource.Store[Session]) resource.Type[Session] {
+// Type serves sessions out of a store. Ended is called in the transaction that finishes one.
+func Type(sessions resource.Store[Session], ended func(tx *resource.Tx, s *Session) error) resource.Type[Session] {
 	return resource.Type[Session]{
 		Schema: Schema, List: sessions.List, Get: sessions.Get,
 		Actions: []resource.Action[Session]{
-			resource.Change("finish", sessions.Update, resource.End(finishedAt, "the session is finished already")).Then(revokeToken).
+			resource.Change("finish", sessions.Update, resource.End(finishedAt, "the session is finished already")).Then(revokeToken).Then(ended).
 				Doc("End the session; its tokens are refused from the next request on."),
 		},
 	}
