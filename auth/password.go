@@ -1,19 +1,16 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 )
 
-// The limits of a password: in characters, and in bytes, since hashing takes time for each.
-const (
-	MinPasswordLength = 8
-	MaxPasswordBytes  = 1024
-)
+// MaxPasswordBytes is how many bytes a password may have, since hashing takes time for each.
+const MaxPasswordBytes = 1024
 
 // current are the parameters that OWASP recommends first where one processor hashes: 19 MiB, two passes, one
 // lane. A hash takes some 25 ms.
@@ -27,10 +24,11 @@ var hashing = make(chan struct{}, runtime.GOMAXPROCS(0))
 const unknownAccount = "$argon2id$v=19$m=19456,t=2,p=1$ADjQCkFblBTtDSAUZSWaGg$zFjKvSKwg7MHnrCFVlkfgSe1DhsFG7ba7XaIPttI4m8"
 
 // HashPassword is the form in which a password is stored: argon2id in the PHC string format. It refuses a
-// password that is too short or too long; the error follows the name of the attribute in a sentence.
+// password that is empty or too long; the error follows the name of the attribute in a sentence. Whether a password is
+// good, [Strength] says.
 func HashPassword(password string) (string, error) {
-	if utf8.RuneCountInString(password) < MinPasswordLength {
-		return "", fmt.Errorf("must have at least %d characters", MinPasswordLength)
+	if password == "" {
+		return "", errors.New("must not be empty")
 	}
 	if len(password) > MaxPasswordBytes {
 		return "", fmt.Errorf("must have at most %d bytes", MaxPasswordBytes)

@@ -35,7 +35,7 @@ func TestPassword(t *testing.T) {
 
 func TestPasswordRules(t *testing.T) {
 	for password, ok := range map[string]bool{
-		"1234567": false, "12345678": true, "ééééééé": false, "éééééééé": true,
+		"": false, "1": true,
 		strings.Repeat("x", MaxPasswordBytes): true, strings.Repeat("x", MaxPasswordBytes+1): false,
 	} {
 		if _, err := HashPassword(password); (err == nil) != ok {

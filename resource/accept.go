@@ -48,6 +48,9 @@ func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err erro
 			continue
 		}
 		steps = append(steps, func(row *T) { a.assign(row, parsed) })
+		if text, ok := v.(string); ok && a.given != nil {
+			steps = append(steps, func(row *T) { *a.given(row) = text })
+		}
 	}
 	for name, targets := range body.Relationships {
 		r := s.Reference(name)

@@ -68,7 +68,8 @@ type Attribute[T any] struct {
 	zero   func(parsed any) bool                       // would what parse returned stand for null?
 	member func(row *T) any                            // the pointer to what assign sets
 
-	revision func(row *T) *int64 // nil but for a [Revision]
+	revision func(row *T) *int64  // nil but for a [Revision]
+	given    func(row *T) *string // see [Attribute.Keeping]
 }
 
 // DefaultMaxLength is how many characters a text attribute may have unless it says otherwise. It keeps every
@@ -138,6 +139,10 @@ func Input[T any, V, S Value](name string, member func(*T) *S, transform func(V)
 	}
 	return a
 }
+
+// Keeping has a member hold the text of an [Input] as a request gives it, for checks that ask for more than one value can
+// tell, as whether a password has the name of its user. It is there in the transaction of the write, and nowhere else.
+func (a Attribute[T]) Keeping(member func(*T) *string) Attribute[T] { a.given = member; return a }
 
 // Once declares an attribute that is not stored and that only the answer to the write shows which gives the member a
 // value, as to the creation of a token.

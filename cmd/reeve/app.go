@@ -86,14 +86,14 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.declare(db); err != nil {
+	if err := a.declare(c, db); err != nil {
 		return nil, fmt.Errorf("%w (and closing: %v)", err, db.Close())
 	}
 	return a, nil
 }
 
 // declare names every table and serves every type.
-func (a *app) declare(db *storage.DB) error {
+func (a *app) declare(c *configuration, db *storage.DB) error {
 	d := &declaring{db: db}
 	a.users = table(d, user.Schema)
 	a.clients = table(d, client.Schema)
@@ -126,7 +126,7 @@ func (a *app) declare(db *storage.DB) error {
 	return a.modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
-			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify),
+			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify, c.checkStrength),
 			client.Type(a.clients), session.Type(a.sessions, oauth.Forget(a.consents, a.sessions)), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
 			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),

@@ -56,6 +56,8 @@ var (
 	secretsMasterKeyFile = setting.New("secrets.master_key_file", "", "The file that holds the master key.").Fixed().Restart()
 
 	authBasicEnabled = setting.New("auth.basic.enabled", true, "Whether users may send their name and password with each request.")
+	minimumScore     = setting.New("auth.passwords.minimum_score", 3, "How hard to guess a password must be: 0, which takes any, to 4 (zxcvbn).", between(0, 4))
+	minimumLength    = setting.New("auth.passwords.minimum_length", 8, "How many characters a password must have.", between(1, auth.MaxPasswordBytes/4))
 	eventsKeep       = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep     = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
 	modulesEnabled   = setting.New("modules.enabled", []string(nil), "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
@@ -66,7 +68,7 @@ var (
 var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
-	authBasicEnabled, eventsKeep, sessionsKeep, modulesEnabled, logLevel,
+	authBasicEnabled, minimumScore, minimumLength, eventsKeep, sessionsKeep, modulesEnabled, logLevel,
 }
 
 // listenerConfiguration is one element of http.listeners: what is served, and where.
@@ -118,6 +120,11 @@ func staticClients(values setting.Values) []client.Static {
 		clients = append(clients, client.Static{ClientID: s.ID, Name: s.Name, AuthMethod: s.AuthMethod, Secret: s.Secret, RedirectURIs: s.RedirectURIs})
 	}
 	return clients
+}
+
+// checkStrength says what is wrong with a password, see [user.Strength].
+func (c *configuration) checkStrength(password string, words ...string) error {
+	return auth.Strength{MinimumScore: minimumScore.In(c), MinimumLength: minimumLength.In(c)}.Check(password, words...)
 }
 
 // What a listener can serve.
@@ -221,6 +228,15 @@ func checkPublicBase(base string) error {
 		return errors.New("must be a URL such as https://reeve.example.com/estate")
 	}
 	return nil
+}
+
+func between(least, most int) func(int) error {
+	return func(n int) error {
+		if n < least || n > most {
+			return fmt.Errorf("must be from %d to %d", least, most)
+		}
+		return nil
+	}
 }
 
 func atLeast(least time.Duration) func(time.Duration) error {

@@ -58,11 +58,11 @@ func TestUsers(t *testing.T) {
 		if me := montana.get("me"); dig(me, "data", "attributes", "name") != "montana" || dig(me, "data", "relationships", "principal", "data", "id") != id {
 			t.Errorf("me: %v", me)
 		}
-		s.do(204, "POST", "users/"+id+"/set-password", map[string]any{"password": "slaughterhouse"})
+		s.do(204, "POST", "users/"+id+"/set-password", map[string]any{"password": "slaughterhouse five"})
 		if a := montana.send("GET", "/api/admin/v1/users", nil); a.StatusCode != 401 {
 			t.Errorf("the old password still works: %d", a.StatusCode)
 		}
-		montana.user = "montana:slaughterhouse"
+		montana.user = "montana:slaughterhouse five"
 		montana.get("users")
 		s.do(200, "POST", "users/"+id+"/lock", nil)
 		if a := montana.send("GET", "/api/admin/v1/users", nil); a.StatusCode != 401 {

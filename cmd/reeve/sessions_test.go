@@ -187,7 +187,7 @@ func TestFinish(t *testing.T) {
 			t.Errorf("the caller's own token: %d", status)
 		}
 		add("browser", "oauth2")
-		s.do(204, "POST", "users/"+c.owner+"/set-password", map[string]any{"password": "slaughterhouse", "finish_sessions": false})
+		s.do(204, "POST", "users/"+c.owner+"/set-password", map[string]any{"password": "slaughterhouse five", "finish_sessions": false})
 		active(3)
 		s.do(200, "POST", "users/"+c.owner+"/lock", nil)
 		active(3)

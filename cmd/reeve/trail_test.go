@@ -33,7 +33,7 @@ func TestTrail(t *testing.T) {
 		begin := time.Now()
 		id := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": "montana", "email": "m@example.com", "password": "tralfamadore"}, nil)))
 		s.do(200, "PATCH", "users/"+id, resourceDocument("user", id, map[string]any{"email": nil, "display_name": "Montana"}, nil))
-		s.do(204, "POST", "users/"+id+"/set-password", map[string]any{"password": "slaughterhouse"})
+		s.do(204, "POST", "users/"+id+"/set-password", map[string]any{"password": "slaughterhouse five"})
 		writers := idOf(s.get("groups/by-key/writers"))
 		s.do(204, "POST", "groups/"+writers+"/relationships/members", map[string]any{"data": []any{map[string]any{"type": "user", "id": id}}})
 		token := s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "report", "scopes": []string{"urn:reeve:user:read"}},

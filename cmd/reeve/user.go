@@ -25,6 +25,8 @@ type createUser struct {
 	Name          string `arg:"" help:"The username."`
 	Admin         bool   `help:"Make the user an administrator."`
 	PasswordStdin bool   `help:"Read the password from the standard input instead of asking for it."`
+
+	SkipPasswordCheck bool `help:"Take the password however easy it is to guess."`
 }
 
 func (cmd createUser) Run(ctx context.Context, c *configuration) error {
@@ -39,7 +41,7 @@ func (cmd createUser) Run(ctx context.Context, c *configuration) error {
 	}
 	attributes := map[string]any{"username": cmd.Name}
 	if password != "" {
-		attributes["password"] = password
+		attributes["password"], attributes["skip_password_check"] = password, cmd.SkipPasswordCheck
 	}
 	// Both are one transaction, so that nobody meets the account without its rights.
 	var u *user.User

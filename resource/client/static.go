@@ -142,6 +142,9 @@ func (s *Static) apply(c *Client, admin bool) error {
 	return err
 }
 
+// minSecretLength is how many characters the secret of a static client has at least.
+const minSecretLength = 8
+
 // verify checks the clients of a configuration and reports every finding at once.
 func verify(statics []Static, admins []string) error {
 	var found []error
@@ -168,9 +171,9 @@ func verify(statics []Static, admins []string) error {
 		seen[s.ClientID] = true
 		switch s.AuthMethod {
 		case SecretBasic, SecretPost:
-			if utf8.RuneCountInString(s.Secret) < auth.MinPasswordLength || len(s.Secret) > auth.MaxPasswordBytes {
+			if utf8.RuneCountInString(s.Secret) < minSecretLength || len(s.Secret) > auth.MaxPasswordBytes {
 				find(fmt.Sprintf("must have a client_secret of at least %d characters and at most %d bytes",
-					auth.MinPasswordLength, auth.MaxPasswordBytes))
+					minSecretLength, auth.MaxPasswordBytes))
 			}
 		case Public:
 			if s.Secret != "" {

@@ -23,7 +23,17 @@ type User struct {
 	CreatedAt, LastActiveAt time.Time
 	LockedAt, DeactivatedAt time.Time
 	Revision                int64
+
+	newPassword // set where a password is given, never stored
 }
+
+// newPassword is a password that a request gives, until it has been checked.
+type newPassword struct {
+	given     string
+	unchecked bool // how strong it is shall not matter
+}
+
+const uncheckedDoc = "Take the password however easy it is to guess."
 
 // The conditions that a user can be in. A locked user may be deactivated too.
 var (
@@ -65,7 +75,10 @@ var Schema = resource.Schema[User]{
 		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }, addressRule).Nullable().Fixed().
 			Doc("The address from which the account was registered."),
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
-		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Fixed().MaxLength(1024).Example("correct horse battery"),
+		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Keeping(func(u *User) *string { return &u.given }).
+			Fixed().MaxLength(auth.MaxPasswordBytes).Example("correct horse battery"),
+		resource.Input("skip_password_check", func(u *User) *bool { return &u.unchecked }, func(skip bool) (bool, error) { return skip, nil }).
+			Fixed().Doc(uncheckedDoc),
 		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }, auth.CheckHash).Nullable().Fixed().WriteOnly().MaxLength(512).
 			Doc("The hash of a password, brought from elsewhere instead of the password: argon2id, bcrypt, scrypt or PBKDF2 (PHC strings). It is made anew at the next sign-in.").
 			Example("$2b$12$GhvMmNVjRW29ulnudl.LbuAnUtN/LRfe1JsBm1Xu6LE3059z5Tr8m"),
@@ -91,13 +104,17 @@ type Rights func(ctx context.Context, u *User) ([]auth.Permission, error)
 // Verify finds out whether a password is that of the user with a name. It returns auth.ErrInvalid if it is not.
 type Verify func(ctx context.Context, username, password string) error
 
+// Strength says what is wrong with a password whose owner some words are about, as an error that follows the name of the
+// attribute in a sentence; nil if it is strong enough. See [auth.Strength].
+type Strength func(password string, words ...string) error
+
 // Type serves users out of a store, with the linkage of their roles.
-func Type(users resource.Store[User], roles resource.Linkage, rights Rights, verify Verify) resource.Type[User] {
+func Type(users resource.Store[User], roles resource.Linkage, rights Rights, verify Verify, strength Strength) resource.Type[User] {
 	return resource.Type[User]{
 		Schema: Schema, Lookups: []string{"username"}, Linkages: map[string]resource.Linkage{"roles": roles}, Forcible: true,
 		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
 		Checks: []resource.Check[User]{
-			notOneself, noMore, rights.passwords, resource.KeepOne(&Schema, users, Governing, "administrators", "this is the last administrator"),
+			notOneself, noMore, rights.passwords, strength.passwords, resource.KeepOne(&Schema, users, Governing, "administrators", "this is the last administrator"),
 		},
 		Actions: []resource.Action[User]{
 			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
@@ -105,7 +122,7 @@ func Type(users resource.Store[User], roles resource.Linkage, rights Rights, ver
 			resource.Change("deactivate", users.Update, resource.Stamp(deactivatedAt)).Then(endAll).Doc("End the account, its sessions and its tokens."),
 			resource.Change("reactivate", users.Update, resource.Unstamp(deactivatedAt)).Doc("Open a deactivated account again; what ended stays ended."),
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
-			resource.Command("set-password", users.Update, passwordArguments, setPassword).Answering(resource.AnswersNothing).
+			resource.Command("set-password", users.Update, setArguments, setPassword).Answering(resource.AnswersNothing).
 				Doc("Set a new password and, unless told otherwise, finish the user's sessions, but for those of personal tokens."),
 			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(verify)).Answering(resource.AnswersNothing).
 				Doc("Set a new password for oneself, and finish one's other sessions unless told otherwise, but for those of personal tokens. Wrong current passwords count as attempts to sign in."),
@@ -170,23 +187,29 @@ func setAdmin(_ *resource.Tx, u *User, a *adminArgument) error {
 	return nil
 }
 
-type newPassword struct {
+type passwordArgument struct {
+	newPassword
 	current, hash  string
 	finishSessions bool
 }
 
-var passwordArguments = []resource.Attribute[newPassword]{
-	resource.Input("password", func(p *newPassword) *string { return &p.hash }, auth.HashPassword).Required().MaxLength(1024).Example("correct horse battery"),
-	resource.Attr("finish_sessions", func(p *newPassword) *bool { return &p.finishSessions }).Default(true),
+var passwordArguments = []resource.Attribute[passwordArgument]{
+	resource.Input("password", func(p *passwordArgument) *string { return &p.hash }, auth.HashPassword).Keeping(func(p *passwordArgument) *string { return &p.given }).
+		Required().MaxLength(auth.MaxPasswordBytes).Example("correct horse battery"),
+	resource.Attr("finish_sessions", func(p *passwordArgument) *bool { return &p.finishSessions }).Default(true),
 }
 
-func setPassword(tx *resource.Tx, u *User, p *newPassword) error {
+var setArguments = append([]resource.Attribute[passwordArgument]{
+	resource.Attr("skip_password_check", func(p *passwordArgument) *bool { return &p.unchecked }).Doc(uncheckedDoc),
+}, passwordArguments...)
+
+func setPassword(tx *resource.Tx, u *User, p *passwordArgument) error {
 	return p.set(tx, u, signedIn)
 }
 
 // set sets the password and, unless told otherwise, ends the sessions of the user that meet filters.
-func (p *newPassword) set(tx *resource.Tx, u *User, ends ...resource.FilterArgument) error {
-	u.PasswordHash = p.hash
+func (p *passwordArgument) set(tx *resource.Tx, u *User, ends ...resource.FilterArgument) error {
+	u.PasswordHash, u.newPassword = p.hash, p.newPassword
 	u.Revision++
 	if !p.finishSessions {
 		return nil
@@ -195,8 +218,8 @@ func (p *newPassword) set(tx *resource.Tx, u *User, ends ...resource.FilterArgum
 	return err
 }
 
-var changeArguments = append([]resource.Attribute[newPassword]{
-	resource.Attr("current_password", func(p *newPassword) *string { return &p.current }).Required().WriteOnly().MaxLength(1024).Example("so it goes"),
+var changeArguments = append([]resource.Attribute[passwordArgument]{
+	resource.Attr("current_password", func(p *passwordArgument) *string { return &p.current }).Required().WriteOnly().MaxLength(1024).Example("so it goes"),
 }, passwordArguments...)
 
 // current has callers prove that they know their own password.
@@ -217,7 +240,7 @@ func current(verify Verify) func(ctx context.Context, body resource.Body) error 
 
 var errNotOneself = resource.Errorf(resource.Forbidden, "everybody changes their own password; set-password is for that of others")
 
-func changePassword(tx *resource.Tx, u *User, p *newPassword) error {
+func changePassword(tx *resource.Tx, u *User, p *passwordArgument) error {
 	if !oneself(tx, u) {
 		return errNotOneself
 	}
@@ -258,4 +281,21 @@ func (r Rights) passwords(tx *resource.Tx, before, after *User) error {
 		return err
 	}
 	return resource.NoMore(tx.Principal, rights, "attributes", "password")
+}
+
+// passwords keeps passwords out that are easy to guess, unless whoever sets one says that this shall not matter. What has
+// been checked is forgotten.
+func (s Strength) passwords(_ *resource.Tx, _, after *User) error {
+	if after == nil || after.given == "" {
+		return nil
+	}
+	password := after.newPassword
+	after.newPassword = newPassword{}
+	if password.unchecked {
+		return nil
+	}
+	if err := s(password.given, after.Username, after.DisplayName, after.Email); err != nil {
+		return resource.Errorf(resource.Invalid, "password %s", err).At("attributes", "password")
+	}
+	return nil
 }
