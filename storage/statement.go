@@ -15,6 +15,10 @@ import (
 // maxStatements is how many statements a connection keeps prepared.
 const maxStatements = 256
 
+// maxText is how many bytes a statement may have to be kept: an INSERT of a hundred rows is another one than that of
+// ninety-nine, and either takes a server of PostgreSQL a megabyte.
+const maxText = 4 << 10
+
 // Prepared makes connections which keep their statements prepared, the least recently used ones last, so that
 // whatever is asked through database/sql is parsed once. Stale reports that a prepared statement no longer fits
 // its tables: then it is prepared once more. It may be nil.
@@ -216,7 +220,7 @@ func (c *preparedConn) PrepareContext(ctx context.Context, text string) (driver.
 		return nil, lost(err)
 	}
 	s := &statement{Stmt: stmt, conn: c, text: text, inUse: true}
-	if c.byText[text] == nil { // else it is asked again while its rows are open
+	if c.byText[text] == nil && len(text) <= maxText { // else it is asked again while its rows are open, or long
 		s.kept = true
 		c.byText[text] = c.order.PushFront(s)
 		c.evict()

@@ -95,16 +95,16 @@ func (b *bench) measure(list, count float64) {
 	b.token = b.data()
 	cursors := b.sample(1000)
 	ask := func(query string) request {
-		return request{"GET", func(int) (string, string) { return "/users?" + query, "" }}
+		return request{method: "GET", make: func(int) (string, string) { return "/users?" + query, "" }}
 	}
 	const active = "filter[status]=active&page[first]=100"
 	after := func(query string) request {
-		return request{"GET", func(i int) (string, string) {
+		return request{method: "GET", make: func(i int) (string, string) {
 			return "/users?" + query + "&page[after]=" + cursors[i%len(cursors)], ""
 		}}
 	}
 	middle := after(active)
-	backward := request{"GET", func(i int) (string, string) {
+	backward := request{method: "GET", make: func(i int) (string, string) {
 		return "/users?filter[status]=active&page[last]=100&page[before]=" + cursors[i%len(cursors)], ""
 	}}
 
@@ -136,7 +136,11 @@ func (b *bench) measure(list, count float64) {
 type request struct {
 	method string
 	make   func(i int) (path, body string)
+	lines  int // of a body that is NDJSON, each of which counts as a request; else 0
 }
+
+// each is how many requests one of them counts as.
+func (r request) each() int { return max(r.lines, 1) }
 
 // subject is what is measured: a process with what it is asked.
 type subject struct {
@@ -150,15 +154,16 @@ func (b *bench) compare(name string, most float64, one, other subject) {
 	if !b.wanted(name) {
 		return
 	}
-	b.load(one, 500, 8)
-	b.load(other, 500, 8)
+	b.load(one, 500/one.request.each(), 8)
+	b.load(other, 500/other.request.each(), 8)
 	var times [2][]float64
 	for range *benchRounds {
 		for _, which := range []int{0, 1, 1, 0} {
 			subject := []subject{one, other}[which]
 			before := b.cpu(subject.process)
-			b.load(subject, *benchRequests, 8)
-			times[which] = append(times[which], (b.cpu(subject.process)-before).Seconds()*1e6/float64(*benchRequests))
+			n := *benchRequests / subject.request.each()
+			b.load(subject, n, 8)
+			times[which] = append(times[which], (b.cpu(subject.process)-before).Seconds()*1e6/float64(n*subject.request.each()))
 		}
 	}
 	x, y := median(times[0]), median(times[1])
@@ -222,6 +227,9 @@ func (b *bench) ask(client *http.Client, s subject, i int) ([]byte, int, error) 
 	}
 	r.Header.Set("Authorization", "Bearer "+b.token)
 	r.Header.Set("Content-Type", "application/vnd.api+json")
+	if s.request.lines > 0 {
+		r.Header.Set("Content-Type", "application/x-ndjson")
+	}
 	answer, err := client.Do(r)
 	if err != nil {
 		return nil, 0, err
@@ -499,7 +507,7 @@ func (b *bench) deep(reeve *child, sort string) string {
 		return err
 	})
 	// The cursor profile shows each resource's cursor.
-	text, _, err := b.ask(http.DefaultClient, subject{reeve, request{"GET", func(int) (string, string) {
+	text, _, err := b.ask(http.DefaultClient, subject{reeve, request{method: "GET", make: func(int) (string, string) {
 		return "/users?page[size]=1&sort=" + sort + "&filter[id]=" + id.String(), ""
 	}}}, 0)
 	if err != nil {
