@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/oklog/ulid/v2"
@@ -99,19 +101,19 @@ func (c *checker) counter(ctx context.Context) error {
 	return nil
 }
 
+// createTrigger is the beginning of the statement that makes a trigger, with its name.
+var createTrigger = regexp.MustCompile(`^CREATE (?:OR REPLACE )?TRIGGER "([^"]+)"`)
+
 // miscounted says in which cells a counter is wrong, or why it is about to be.
 func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []string, err error) {
-	wanted, triggers := 0, 0
-	for _, statement := range c.db.dialect.Counting(counter) {
-		if strings.Contains(statement, " TRIGGER ") && strings.HasPrefix(statement, "CREATE") {
-			wanted++
-		}
-	}
-	if err := c.tx.QueryRowxContext(ctx, c.db.traits.Triggers, counter.Table).Scan(&triggers); err != nil {
+	var firing []string
+	if err := c.tx.SelectContext(ctx, &firing, c.db.traits.Triggers, counter.Table); err != nil {
 		return nil, c.db.failed(err)
 	}
-	if triggers < wanted {
-		wrong = append(wrong, fmt.Sprintf("%d of the %d triggers that count are missing or disabled", wanted-triggers, wanted))
+	for _, statement := range c.db.dialect.Counting(counter) {
+		if made := createTrigger.FindStringSubmatch(statement); made != nil && !slices.Contains(firing, made[1]) {
+			wrong = append(wrong, fmt.Sprintf("the trigger %s, which counts, is missing or disabled", made[1]))
+		}
 	}
 	columns, err := c.db.dialect.Columns(ctx, c.tx, counter.Name)
 	if err != nil {

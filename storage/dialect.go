@@ -60,7 +60,7 @@ type Traits struct {
 	LimitedParts      bool   // the parts of a union can have an order and a limit each, without which it merges none
 	MaxParameters     int    // of one statement
 	Explain           string // before a SELECT, asks how it would be answered; the last column says so
-	Triggers          string // counts the triggers on the table of its parameter that are there and fire
+	Triggers          string // names the triggers on the table of its parameter that are there and fire
 	Snapshot          string // begins a transaction that only reads, all of it from one state of the database
 	Analyze           string // gathers what the planner knows of the tables; empty if plans do not depend on it
 

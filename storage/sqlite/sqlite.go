@@ -51,7 +51,7 @@ func (Dialect) Traits() storage.Traits {
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
 		Snapshot: "BEGIN",
 		State:    "PRAGMA data_version",
-		Triggers: "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
+		Triggers: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
 	}
 }
 
