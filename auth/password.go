@@ -1,9 +1,9 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 
 	"github.com/alexedwards/argon2id"
@@ -16,30 +16,30 @@ const MaxPasswordBytes = 1024
 // lane. A hash takes some 25 ms.
 var current = &argon2id.Params{Memory: 19 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
 
-// hashing admits one hash a processor: more at once would be no faster, and take 19 MiB each.
-var hashing = make(chan struct{}, runtime.GOMAXPROCS(0))
-
 // unknownAccount is the hash that a password is compared with where there is no account: a hash of random
 // bytes by the current parameters, so that an unknown account takes as long as a wrong password.
 const unknownAccount = "$argon2id$v=19$m=19456,t=2,p=1$ADjQCkFblBTtDSAUZSWaGg$zFjKvSKwg7MHnrCFVlkfgSe1DhsFG7ba7XaIPttI4m8"
 
 // HashPassword is the form in which a password is stored: argon2id in the PHC string format. It refuses a
 // password that is empty or too long; the error follows the name of the attribute in a sentence. Whether a password is
-// good, [Strength] says.
-func HashPassword(password string) (string, error) {
+// good, [Strength] says. It waits for its turn, or returns [ErrBusy].
+func HashPassword(ctx context.Context, password string) (string, error) {
 	if password == "" {
 		return "", errors.New("must not be empty")
 	}
 	if len(password) > MaxPasswordBytes {
 		return "", fmt.Errorf("must have at most %d bytes", MaxPasswordBytes)
 	}
+	leave, err := hashing.enter(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer leave()
 	return newHash(password)
 }
 
-// newHash hashes a password that may be kept as it is.
+// newHash hashes a password that may be kept as it is. Its caller has a turn.
 func newHash(password string) (string, error) {
-	hashing <- struct{}{}
-	defer func() { <-hashing }()
 	hash, err := argon2id.CreateHash(password, current)
 	if err != nil {
 		return "", fmt.Errorf("auth: hash a password: %w", err)
@@ -55,8 +55,19 @@ func isCurrent(hash string) bool {
 // VerifyPassword reports whether a hash, of one of the forms of [CheckHash], is that of the password. An empty hash
 // stands for an account that is not there or has no password: the answer is no, after the time that a hash of
 // [HashPassword]'s takes. A hash of another form takes another time until the password is hashed anew, at the
-// first sign-in, so that until then the time may tell that there is the account. The error is about the hash.
-func VerifyPassword(hash, password string) (bool, error) {
+// first sign-in, so that until then the time may tell that there is the account. It waits for its turn, or returns
+// [ErrBusy]; any other error is about the hash.
+func VerifyPassword(ctx context.Context, hash, password string) (bool, error) {
+	leave, err := hashing.enter(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer leave()
+	return verify(hash, password)
+}
+
+// verify is [VerifyPassword] for who has a turn.
+func verify(hash, password string) (bool, error) {
 	known := hash != ""
 	if !known {
 		hash = unknownAccount
@@ -68,8 +79,6 @@ func VerifyPassword(hash, password string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("auth: a stored password hash: %w", err)
 	}
-	hashing <- struct{}{}
-	defer func() { <-hashing }()
 	match, err := matches(password)
 	if err != nil {
 		return false, fmt.Errorf("auth: a stored password hash: %w", err)

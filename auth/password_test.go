@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -10,11 +12,11 @@ import (
 
 func TestPassword(t *testing.T) {
 	const password = "pässwörd"
-	hash, err := HashPassword(password)
+	hash, err := HashPassword(t.Context(), password)
 	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Fatalf("HashPassword = %q, %v", hash, err)
 	}
-	if again, err := HashPassword(password); err != nil || again == hash {
+	if again, err := HashPassword(t.Context(), password); err != nil || again == hash {
 		t.Errorf("two hashes of one password are equal, or %v", err)
 	}
 	for _, c := range []struct {
@@ -24,11 +26,11 @@ func TestPassword(t *testing.T) {
 		{hash, password, true}, {hash, password + " ", false}, {hash, "", false},
 		{"", password, false}, {"", "", false}, {hash, strings.Repeat("x", MaxPasswordBytes+1), false},
 	} {
-		if got, err := VerifyPassword(c.hash, c.password); got != c.want || err != nil {
+		if got, err := VerifyPassword(t.Context(), c.hash, c.password); got != c.want || err != nil {
 			t.Errorf("VerifyPassword(%q, %q) = %v, %v", c.hash, c.password, got, err)
 		}
 	}
-	if _, err := VerifyPassword("plain", "plain"); err == nil {
+	if _, err := VerifyPassword(t.Context(), "plain", "plain"); err == nil {
 		t.Error("VerifyPassword takes a hash that is none")
 	}
 }
@@ -38,7 +40,7 @@ func TestPasswordRules(t *testing.T) {
 		"": false, "1": true,
 		strings.Repeat("x", MaxPasswordBytes): true, strings.Repeat("x", MaxPasswordBytes+1): false,
 	} {
-		if _, err := HashPassword(password); (err == nil) != ok {
+		if _, err := HashPassword(t.Context(), password); (err == nil) != ok {
 			t.Errorf("HashPassword of %d bytes: %v", len(password), err)
 		}
 	}
@@ -52,25 +54,60 @@ func TestUnknownAccount(t *testing.T) {
 	}
 }
 
-// TestHashingIsBounded fills the semaphore: one hash more has to wait until it is emptied.
+// TestHashingIsBounded takes all turns: one hash more has to wait until they are left, unless its request goes away
+// meanwhile, and when enough wait the next is turned away.
 func TestHashingIsBounded(t *testing.T) {
-	for range cap(hashing) {
-		hashing <- struct{}{}
+	enter := func(n int) (leave func()) {
+		var left []func()
+		for range n {
+			leave, err := hashing.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			left = append(left, leave)
+		}
+		return func() {
+			for _, leave := range left {
+				leave()
+			}
+		}
 	}
+	leave := enter(cap(hashing.running))
 	done := make(chan error, 1)
-	go func() {
-		_, err := HashPassword("correct horse")
+	hash := func(ctx context.Context) {
+		_, err := HashPassword(ctx, "correct horse")
 		done <- err
-	}()
+	}
+	go hash(t.Context())
 	select {
 	case <-done:
 		t.Error("a hash did not wait for its turn")
 	case <-time.After(200 * time.Millisecond): // a hash takes some 25 ms
 	}
-	for range cap(hashing) {
-		<-hashing
+
+	ctx, gone := context.WithCancel(t.Context())
+	waiting := cap(hashing.places) - len(hashing.places)
+	for range waiting {
+		go hash(ctx)
 	}
+	for len(hashing.places) < cap(hashing.places) {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := VerifyPassword(t.Context(), "", "correct horse"); !errors.Is(err, ErrBusy) {
+		t.Errorf("where too many wait one more gets %v", err)
+	}
+	gone()
+	for range waiting {
+		if err := <-done; !errors.Is(err, ErrBusy) || !errors.Is(err, context.Canceled) {
+			t.Errorf("a request that went away: %v", err)
+		}
+	}
+	leave()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	enter(cap(hashing.running))()
+	if n := len(hashing.places) + len(hashing.running); n != 0 {
+		t.Errorf("%d turns are still taken", n)
 	}
 }

@@ -2,7 +2,10 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"github.com/oklog/ulid/v2"
 )
 
 // PasswordLookup finds an account and the hash of its password. It returns an empty hash for an account that is
@@ -10,62 +13,123 @@ import (
 // one that is unknown.
 type PasswordLookup func(ctx context.Context, username string) (hash string, principal *Principal, err error)
 
-// RehashFunc keeps another hash of the same password, as long as the former is the one that is kept. It is called when
-// somebody has signed in whose hash is of a former or a foreign kind. What goes wrong with it is its own concern: the
-// password was right.
-type RehashFunc func(ctx context.Context, who *Principal, former, renewed string)
+// RehashFunc keeps another hash of the same password, as long as the former is the one that is kept, and reports whether
+// it did. It is called when somebody has signed in whose hash is of a former or a foreign kind. What goes wrong with it
+// is its own concern: the password was right.
+type RehashFunc func(ctx context.Context, who *Principal, former, renewed string) (kept bool)
 
 // FailedFunc is told of an attempt with a wrong name or password. Who is the account of that name, nil if there is none.
 type FailedFunc func(ctx context.Context, who *Principal)
 
+// PasswordsConfig is what [Passwords] works with.
+type PasswordsConfig struct {
+	Lookup  PasswordLookup
+	Rehash  RehashFunc // nil: hashes stay as they are
+	Failed  FailedFunc // may be nil
+	Limiter *Limiter   // of the attempts that fail; nil: there may be any number
+	Clock   func() time.Time
+}
+
 // Passwords signs accounts in by name and password. It is safe for concurrent use.
 type Passwords struct {
-	lookup   PasswordLookup
-	rehash   RehashFunc
-	failed   FailedFunc
-	clock    func() time.Time
+	config   PasswordsConfig
 	verified *verified
+	lanes    [64]lane // by account: one attempt at a time, so that no more are counted than are made
 }
 
-// NewPasswords signs in the accounts that lookup finds. Without rehash, nil, hashes stay as they are; failed may be nil
-// too.
-func NewPasswords(lookup PasswordLookup, rehash RehashFunc, failed FailedFunc, clock func() time.Time) *Passwords {
-	return &Passwords{lookup, rehash, failed, clock, newVerified()}
+// NewPasswords signs in the accounts that the configuration's Lookup finds.
+func NewPasswords(config PasswordsConfig) *Passwords {
+	p := &Passwords{config: config, verified: newVerified()}
+	for i := range p.lanes {
+		p.lanes[i] = make(lane, 1)
+	}
+	return p
 }
 
-// SignIn finds out whom a name and a password stand for. It returns ErrInvalid if they are nobody's, or the error of
-// the lookup. What was right is remembered for a minute, so that not each request of a script costs a hash.
+// maxUsername is how many bytes the name of an account may have.
+const maxUsername = 255
+
+// SignIn finds out whom a name and a password stand for. What was right is remembered for a minute, for requests from
+// the same address, so that not each request of a script costs a hash; to send it again is no attempt. It returns:
+//   - ErrInvalid, if they are nobody's
+//   - a [LimitedError], if too many attempts on the account or from the address have failed, also of an account that
+//     nobody has
+//   - ErrBusy
+//   - the error of the lookup
 func (p *Passwords) SignIn(ctx context.Context, username, password string) (*Principal, error) {
-	if !printable(username) {
+	if !printable(username) || len(username) > maxUsername {
 		username = "" // nobody's name, and nothing to ask a database for
 	}
-	hash, principal, err := p.lookup(ctx, username)
+	key := p.verified.key(username, password, network(ctx).String())
+	if who, err := p.remembered(ctx, key, username); who != nil || err != nil {
+		return who, err
+	}
+	if err := p.config.Limiter.Check(ctx, SignInAttempt, username); err != nil {
+		return nil, err
+	}
+	who, err := p.try(ctx, key, username, password)
+	if err == nil {
+		return who, nil
+	}
+	if errors.Is(err, ErrInvalid) && p.config.Failed != nil {
+		p.config.Failed(ctx, who)
+	}
+	return nil, err
+}
+
+// remembered is who signed in by the same credentials just now, nil if nobody did, or if their password is another one
+// by now.
+func (p *Passwords) remembered(ctx context.Context, key cacheKey, username string) (*Principal, error) {
+	right, found := p.verified.get(key, p.config.Clock())
+	if !found {
+		return nil, nil
+	}
+	hash, who, err := p.config.Lookup(ctx, username)
+	if err != nil || right != p.verified.key(hash) {
+		return nil, err
+	}
+	return who, nil
+}
+
+// try is one attempt, once it is its turn. With ErrInvalid it returns whose account it was about.
+func (p *Passwords) try(ctx context.Context, key cacheKey, username, password string) (*Principal, error) {
+	leave, err := hashing.enter(ctx, p.lanes[int(p.verified.key(username)[0])%len(p.lanes)])
 	if err != nil {
 		return nil, err
 	}
-	key := p.verified.key(username, hash, password)
-	if p.verified.has(key, p.clock()) {
-		return principal, nil
+	defer leave()
+	if who, err := p.remembered(ctx, key, username); who != nil || err != nil { // by who was in the lane before
+		return who, err
 	}
-	match, err := VerifyPassword(hash, password)
+	hash, who, err := p.config.Lookup(ctx, username)
 	if err != nil {
 		return nil, err
 	}
-	if !match {
-		if p.failed != nil {
-			p.failed(ctx, principal)
+	var account ulid.ULID
+	if who != nil {
+		account = who.ID
+	}
+	giveBack, err := p.config.Limiter.Reserve(ctx, SignInAttempt, username, account)
+	if err != nil {
+		return nil, err
+	}
+	match, err := verify(hash, password)
+	if err == nil && !match {
+		return who, ErrInvalid
+	}
+	giveBack()
+	if err != nil {
+		return nil, err
+	}
+	if p.config.Rehash != nil && !isCurrent(hash) {
+		renewed, err := newHash(password)
+		if err != nil {
+			return nil, err
 		}
-		return nil, ErrInvalid
+		if p.config.Rehash(ctx, who, hash, renewed) {
+			hash = renewed
+		}
 	}
-	p.verified.add(key, p.clock())
-	if p.rehash == nil || isCurrent(hash) {
-		return principal, nil
-	}
-	renewed, err := newHash(password)
-	if err != nil {
-		return nil, err
-	}
-	p.rehash(ctx, principal, hash, renewed)
-	p.verified.add(p.verified.key(username, renewed, password), p.clock())
-	return principal, nil
+	p.verified.add(key, hash, p.config.Clock())
+	return who, nil
 }

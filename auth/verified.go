@@ -16,21 +16,20 @@ const (
 
 // verified remembers names and passwords that were right, so that not each request of a script costs a hash.
 type verified struct {
-	secret [32]byte // of this process
-	right  *cache[struct{}]
+	secret [32]byte         // of this process
+	right  *cache[cacheKey] // by the credentials: the hash that they were right for
 }
 
 func newVerified() *verified {
-	v := &verified{right: newCache[struct{}](verifiedMax)}
+	v := &verified{right: newCache[cacheKey](verifiedMax)}
 	rand.Read(v.secret[:]) // it never fails (Go 1.24)
 	return v
 }
 
-// key is under what a name and a password are remembered: an HMAC, since the password is not to be kept. The
-// stored hash is part of it, so that a new password makes the old one void at once.
-func (v *verified) key(username, hash, password string) (key cacheKey) {
+// key is what is remembered of some texts: an HMAC, since a password is not to be kept.
+func (v *verified) key(texts ...string) (key cacheKey) {
 	mac := hmac.New(sha256.New, v.secret[:])
-	for _, part := range []string{username, hash, password} {
+	for _, part := range texts {
 		mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		mac.Write([]byte(part))
 	}
@@ -38,11 +37,11 @@ func (v *verified) key(username, hash, password string) (key cacheKey) {
 	return key
 }
 
-func (v *verified) has(key cacheKey, now time.Time) bool {
-	_, found := v.right.get(key, now)
-	return found
+// get is the key of the hash that the credentials were right for. Another hash, of a new password, makes them void.
+func (v *verified) get(credentials cacheKey, now time.Time) (hash cacheKey, found bool) {
+	return v.right.get(credentials, now)
 }
 
-func (v *verified) add(key cacheKey, now time.Time) {
-	v.right.put(key, struct{}{}, now.Add(verifiedFor))
+func (v *verified) add(credentials cacheKey, hash string, now time.Time) {
+	v.right.put(credentials, v.key(hash), now.Add(verifiedFor))
 }

@@ -3,6 +3,7 @@ package resource
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"maps"
 	"reflect"
@@ -21,7 +22,7 @@ const (
 // accept checks a body against the schema and returns what applies it to a row. All its problems are reported
 // at once. Of attributes that fill the same member, as a password and its hash do, a body gives one. What it returns
 // cannot fail, so it may run while a row is held.
-func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err error) {
+func (s *Schema[T]) accept(ctx context.Context, body Body, on occasion) (apply func(row *T), err error) {
 	var problems Errors
 	var steps []func(row *T)
 	blank, filled := new(T), map[any]string{} // by member
@@ -42,7 +43,10 @@ func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err erro
 			continue
 		}
 		filled[member] = name
-		parsed, err := a.accept(v)
+		parsed, err := a.accept(ctx, v)
+		if Is(err, Unavailable) {
+			return nil, err
+		}
 		if err != nil {
 			problems = append(problems, Errorf(Invalid, "%s %s", name, err).At("attributes", name))
 			continue
@@ -71,7 +75,7 @@ func (s *Schema[T]) accept(body Body, on occasion) (apply func(row *T), err erro
 		}
 	}
 	if on == creation {
-		steps = append(steps, s.complete(body, &problems)...)
+		steps = append(steps, s.complete(ctx, body, &problems)...)
 	}
 	slices.SortFunc(problems, func(a, b *Error) int {
 		return cmp.Or(strings.Compare(a.Pointer, b.Pointer), strings.Compare(a.Detail, b.Detail))
@@ -105,7 +109,7 @@ func (s *Schema[T]) exclusive() [][]string {
 
 // complete reports the members that a creation must give and does not, and sets the defaults of the others. A
 // missing member has no pointer of its own: the object that it is missing from has.
-func (s *Schema[T]) complete(body Body, problems *Errors) (steps []func(row *T)) {
+func (s *Schema[T]) complete(ctx context.Context, body Body, problems *Errors) (steps []func(row *T)) {
 	missing := func(object string, present bool, name string) {
 		e := Errorf(Required, "%s is missing", name)
 		if present {
@@ -123,7 +127,7 @@ func (s *Schema[T]) complete(body Body, problems *Errors) (steps []func(row *T))
 			missing("attributes", body.Attributes != nil, a.Name)
 		case a.AttributeDescription.Default != nil:
 			steps = append(steps, func(row *T) {
-				if parsed, err := a.parse(a.AttributeDescription.Default); err == nil { // Verify has parsed it
+				if parsed, err := a.parse(ctx, a.AttributeDescription.Default); err == nil { // Verify has parsed it
 					a.assign(row, parsed)
 				}
 			})

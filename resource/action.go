@@ -140,8 +140,8 @@ func newAction[T, In any](name string, args []Attribute[In], run func(*Tx, *Type
 		a.Arguments = append(a.Arguments, arg.AttributeDescription)
 	}
 	arguments := Schema[In]{Attributes: args}
-	a.prepare = func(_ context.Context, body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
-		apply, err := arguments.accept(body, creation)
+	a.prepare = func(ctx context.Context, body Body) (func(*Tx, *Type[T], ulid.ULID) (outcome[T], error), error) {
+		apply, err := arguments.accept(ctx, body, creation)
 		if err != nil {
 			return nil, err
 		}

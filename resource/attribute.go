@@ -1,6 +1,7 @@
 package resource
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -60,13 +61,13 @@ type Attribute[T any] struct {
 	AttributeDescription
 
 	null   func(row *T) bool
-	value  func(row *T) any                            // plain; not asked where null
-	append func(dst []byte, row *T, view *View) []byte // JSON; not asked where null
-	scan   func(row *T, src any) error                 // from a database value, nil for null
-	parse  func(v any) (any, error)                    // from a JSON-like value that is not null
-	assign func(row *T, parsed any)                    // what parse returned, nil for null
-	zero   func(parsed any) bool                       // would what parse returned stand for null?
-	member func(row *T) any                            // the pointer to what assign sets
+	value  func(row *T) any                              // plain; not asked where null
+	append func(dst []byte, row *T, view *View) []byte   // JSON; not asked where null
+	scan   func(row *T, src any) error                   // from a database value, nil for null
+	parse  func(ctx context.Context, v any) (any, error) // from a JSON-like value that is not null
+	assign func(row *T, parsed any)                      // what parse returned, nil for null
+	zero   func(parsed any) bool                         // would what parse returned stand for null?
+	member func(row *T) any                              // the pointer to what assign sets
 
 	revision func(row *T) *int64  // nil but for a [Revision]
 	given    func(row *T) *string // see [Attribute.Keeping]
@@ -92,7 +93,7 @@ func Attr[T any, V Value](name string, member func(*T) *V, checks ...func(V) err
 // Canonical declares an attribute as [Attr] does, each value of which is kept in one form: as transform makes it of
 // what a request gives. Its error is the detail of a 422.
 func Canonical[T any, V Value](name string, member func(*T) *V, transform func(V) (V, error)) Attribute[T] {
-	a := Input(name, member, transform)
+	a := Input(name, member, func(_ context.Context, v V) (V, error) { return transform(v) })
 	a.AttributeDescription.WriteOnly, a.Stored = false, true
 	c := codecOf[V]()
 	a.null = func(row *T) bool { return c.null(*member(row)) }
@@ -109,9 +110,9 @@ func Canonical[T any, V Value](name string, member func(*T) *V, transform func(V
 }
 
 // Input declares an attribute that requests give and no answer shows, as a password. The member keeps what
-// transform makes of it; transform runs before the transaction begins, so it may be slow, and its error is the
-// detail of a 422.
-func Input[T any, V, S Value](name string, member func(*T) *S, transform func(V) (S, error)) Attribute[T] {
+// transform makes of it; transform runs before the transaction begins, so it may be slow. Its error is the detail of a
+// 422, unless it is Unavailable.
+func Input[T any, V, S Value](name string, member func(*T) *S, transform func(context.Context, V) (S, error)) Attribute[T] {
 	c := codecOf[V]()
 	a := Attribute[T]{AttributeDescription: AttributeDescription{
 		Name: name, Kind: c.kind, WriteOnly: true, Nullable: isPointer[V](),
@@ -119,12 +120,12 @@ func Input[T any, V, S Value](name string, member func(*T) *S, transform func(V)
 	if c.kind == String {
 		a.AttributeDescription.MaxLength = DefaultMaxLength
 	}
-	a.parse = func(v any) (any, error) {
+	a.parse = func(ctx context.Context, v any) (any, error) {
 		parsed, err := c.parse(v)
 		if err != nil {
 			return nil, err
 		}
-		return transform(parsed)
+		return transform(ctx, parsed)
 	}
 	a.member = func(row *T) any { return member(row) }
 	kept := codecOf[S]()
@@ -265,7 +266,7 @@ func (a *Attribute[T]) appendTo(dst []byte, row *T, view *View) []byte {
 }
 
 // accept turns what a request gives into what assign takes, nil for null.
-func (a *Attribute[T]) accept(v any) (any, error) {
+func (a *Attribute[T]) accept(ctx context.Context, v any) (any, error) {
 	if v == nil {
 		if a.AttributeDescription.Nullable {
 			return nil, nil
@@ -280,7 +281,7 @@ func (a *Attribute[T]) accept(v any) (any, error) {
 			return nil, fmt.Errorf("must be one of %s", strings.Join(words, ", "))
 		}
 	}
-	parsed, err := a.parse(v)
+	parsed, err := a.parse(ctx, v)
 	switch {
 	case errors.Is(err, errKind):
 		return nil, fmt.Errorf("must be %s", kindWords[a.Kind])

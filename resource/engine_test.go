@@ -50,7 +50,7 @@ var shipSchema = resource.Schema[ship]{
 		resource.Attr("launched_at", func(s *ship) *time.Time { return &s.Launched }).Created(),
 		resource.Attr("sunk_at", func(s *ship) *time.Time { return &s.Sunk }).Nullable().ReadOnly(),
 		resource.State[ship]("afloat", resource.IsNull("sunk_at")),
-		resource.Input("password", func(s *ship) *string { return &s.Password }, func(p string) (string, error) { return "hash of " + p, nil }),
+		resource.Input("password", func(s *ship) *string { return &s.Password }, func(_ context.Context, p string) (string, error) { return "hash of " + p, nil }),
 		resource.Attr("password_hash", func(s *ship) *string { return &s.Password }).Nullable().Hidden(),
 		resource.Attr("log", func(s *ship) *string { return &s.Log }).Nullable().MaxLength(5000),
 		resource.Once("code", func(s *ship) *string { return &s.Secret }).Nullable(),

@@ -3,8 +3,12 @@ package resource
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
+
+	"reeve/auth"
 )
 
 // Code is the stable word for one kind of failure. Programs compare codes, never sentences.
@@ -92,6 +96,8 @@ type Error struct {
 	Parameter string
 	Header    string
 
+	After time.Duration // how long the client is to wait before it tries again, where the code is one that passes; 1 s if zero
+
 	Type string // the URI that a specification has for failures of this kind; empty for most
 	Meta Meta   // what such a specification has clients told besides; nil for most
 }
@@ -156,8 +162,8 @@ func (e Errors) orNil() error {
 	return e
 }
 
-// AllErrors are the failures in err, in their order. Whatever is no [Error] becomes one Internal error without
-// any of its text, since that may hold what clients must not see.
+// AllErrors are the failures in err, in their order. Those of signing in are TooManyRequests and Unavailable. Whatever
+// else is no [Error] becomes one Internal error without any of its text, since that may hold what clients must not see.
 func AllErrors(err error) Errors {
 	var of operationError
 	if errors.As(err, &of) {
@@ -176,12 +182,32 @@ func AllErrors(err error) Errors {
 	if errors.As(err, &one) {
 		return Errors{one}
 	}
+	var limited *auth.LimitedError
+	switch {
+	case errors.As(err, &limited):
+		return Errors{{Code: TooManyRequests, Detail: limited.Error(), After: limited.After}}
+	case errors.Is(err, auth.ErrBusy):
+		return Errors{Errorf(Unavailable, "%v", auth.ErrBusy)}
+	}
 	return Errors{{Code: Internal}}
 }
 
 // Is reports whether err holds a failure of one of the codes.
 func Is(err error, codes ...Code) bool {
 	return err != nil && slices.ContainsFunc(AllErrors(err), func(e *Error) bool { return slices.Contains(codes, e.Code) })
+}
+
+// RetryAfter is in how many seconds a request that fails so may be sent again (RFC 9110, section 10.2.3); 0 if time
+// alone mends nothing.
+func (e Errors) RetryAfter() int {
+	seconds := 0
+	for _, err := range e {
+		switch err.Code {
+		case InProgress, TooManyRequests, Unavailable:
+			seconds = max(seconds, 1, int(math.Ceil(err.After.Seconds())))
+		}
+	}
+	return seconds
 }
 
 // Status is the HTTP status of all failures together: theirs if they agree, else 400 or 500 as the most general

@@ -45,7 +45,7 @@ func (e *Engine) Import(ctx context.Context, op Operation, bodies []Body) ([]Imp
 	if len(bodies) == 0 {
 		return nil, nil
 	}
-	run := t.importing(bodies)
+	run := t.importing(ctx, bodies)
 	var done []Imported
 	tx.reached = reach
 	err = tx.transact(ctx, func() (err error) {
@@ -81,10 +81,10 @@ func (e *Engine) importEach(ctx context.Context, op Operation, bodies []Body) ([
 func faulty(err error) bool { return AllErrors(err).Status() < 500 }
 
 // importing reads the bodies before the transaction begins; what it returns runs in it.
-func (p *plan[T]) importing(bodies []Body) func(tx *Tx) ([]Imported, error) {
+func (p *plan[T]) importing(ctx context.Context, bodies []Body) func(tx *Tx) ([]Imported, error) {
 	applies, refused := make([]func(*T), len(bodies)), make([]error, len(bodies))
 	for i, body := range bodies {
-		applies[i], refused[i] = p.Schema.accept(body, creation)
+		applies[i], refused[i] = p.Schema.accept(ctx, body, creation)
 	}
 	relationships := make([]map[string][]Identifier, len(bodies))
 	for i, body := range bodies {

@@ -21,7 +21,7 @@ type served interface {
 	linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error)
 	// prepare reads the body before the transaction begins; what it returns runs in it.
 	prepare(ctx context.Context, op Operation) (writer, error)
-	importing(bodies []Body) func(tx *Tx) ([]Imported, error)
+	importing(ctx context.Context, bodies []Body) func(tx *Tx) ([]Imported, error)
 }
 
 // plan is a declared type, compiled.
@@ -163,13 +163,13 @@ func (p *plan[T]) prepare(ctx context.Context, op Operation) (writer, error) {
 func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) (outcome[T], error), error) {
 	switch op.Verb {
 	case Create:
-		apply, err := p.Schema.accept(op.Body, creation)
+		apply, err := p.Schema.accept(ctx, op.Body, creation)
 		if err != nil {
 			return nil, err
 		}
 		return func(tx *Tx, id ulid.ULID) (outcome[T], error) { return p.create(tx, id, op.Body, apply) }, nil
 	case Update:
-		apply, err := p.Schema.accept(op.Body, change)
+		apply, err := p.Schema.accept(ctx, op.Body, change)
 		if err != nil {
 			return nil, err
 		}
@@ -231,7 +231,7 @@ func (p *plan[T]) row(tx *Tx, id ulid.ULID, apply func(*T)) *T {
 	for i := range s.Attributes {
 		a := &s.Attributes[i]
 		if a.AttributeDescription.Created {
-			if now, err := a.parse(tx.Now); err == nil { // Verify has seen that it is a time
+			if now, err := a.parse(tx, tx.Now); err == nil { // Verify has seen that it is a time
 				a.assign(row, now)
 			}
 		}

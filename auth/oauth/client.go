@@ -38,7 +38,7 @@ func (s *Server) authenticate(r *http.Request) (*client.Client, error) {
 		}
 		return c, nil
 	}
-	match, err := c.VerifySecret(secret)
+	match, err := c.VerifySecret(r.Context(), secret)
 	if err != nil {
 		return nil, internal(err)
 	}

@@ -142,6 +142,11 @@ func (v *visit) device() error {
 	if text == "" {
 		return v.show(http.StatusOK, "code", page{Title: "Connect a device"})
 	}
+	// Whoever tries out codes would let in the device of somebody else (RFC 8628, 5.1).
+	giveBack, err := v.config.Limiter.Reserve(ctx, auth.UserCodeAttempt, v.user.ID.String(), v.user.ID)
+	if err != nil {
+		return err
+	}
 	code := readUserCode(text)
 	d, err := resource.Only(ctx, v.config.Devices.List, "user_code", hashed(code))
 	if err != nil {
@@ -150,6 +155,7 @@ func (v *visit) device() error {
 	if d == nil || !isZero(d.User) || !v.config.Clock().Before(d.ExpiresAt) {
 		return v.noDevice()
 	}
+	giveBack()
 	c, err := v.config.Clients.Get(ctx, d.Client)
 	if resource.Is(err, resource.NotFound) {
 		return v.noDevice()

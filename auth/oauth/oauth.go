@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -48,6 +49,8 @@ type Config struct {
 	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's, and leaves
 	// the event of that.
 	SignIn func(ctx context.Context, username, password string) (*auth.Principal, error)
+	// Limiter bounds how many user codes of devices may be tried, and how many clients may register. It may be nil.
+	Limiter *auth.Limiter
 	// Subject is a user, with what some scopes and the user's own rights have in common. It returns auth.ErrInvalid if
 	// the user is gone or may not sign in.
 	Subject func(ctx context.Context, user ulid.ULID, scopes []string) (*auth.Principal, error)
@@ -233,10 +236,18 @@ func fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, errClient) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="reeve", charset="UTF-8"`)
 	}
+	retryAfter(w, err)
 	if broken := new(requestError); errors.As(err, &broken) {
 		err = op.NewStatusError(oidc.ErrInvalidRequest().WithDescription("%s", broken.description), broken.status)
 	}
 	op.WriteError(w, r, err, nil)
+}
+
+// retryAfter says when to try again (RFC 9110, 10.2.3).
+func retryAfter(w http.ResponseWriter, err error) {
+	if seconds := resource.AllErrors(err).RetryAfter(); seconds > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	}
 }
 
 // requestError is a request that breaks the protocol.
@@ -254,6 +265,10 @@ func internal(err error) error {
 	if resource.Is(err, resource.Unavailable) {
 		unavailable := &oidc.Error{ErrorType: "temporarily_unavailable", Parent: err}
 		return op.NewStatusError(unavailable, http.StatusServiceUnavailable)
+	}
+	if resource.Is(err, resource.TooManyRequests) {
+		limited := &oidc.Error{ErrorType: "too_many_requests", Description: "wait a while, then try again", Parent: err}
+		return op.NewStatusError(limited, http.StatusTooManyRequests)
 	}
 	return oidc.ErrServerError().WithParent(err)
 }

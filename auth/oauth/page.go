@@ -200,6 +200,7 @@ func (v *visit) fail(err error) {
 	if status >= http.StatusInternalServerError {
 		slog.ErrorContext(v.r.Context(), "oauth: a page failed", "path", v.r.URL.Path, "error", err)
 	}
+	retryAfter(v.w, err)
 	v.user = nil // whoever it is, there is no form to change that
 	if err := v.show(status, "message", page{Title: title, Problem: sentence}); err != nil {
 		slog.ErrorContext(v.r.Context(), "oauth: no page tells of a failure", "error", err)

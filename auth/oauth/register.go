@@ -80,6 +80,9 @@ func (s *Server) register(ctx context.Context, asked *registration) (*registrati
 	if err := asked.complete(); err != nil {
 		return nil, err
 	}
+	if _, err := s.config.Limiter.Reserve(ctx, auth.RegistrationAttempt, "", ulid.ULID{}); err != nil {
+		return nil, internal(err)
+	}
 	now := resource.Cut(s.config.Clock())
 	id := ulid.Make()
 	c := &client.Client{
@@ -93,7 +96,7 @@ func (s *Server) register(ctx context.Context, asked *registration) (*registrati
 	}
 	if c.AuthMethod != client.Public {
 		answer.ClientSecret, answer.ExpiresAt = auth.NewToken(secretPrefix), new(int64)
-		if err := c.SetSecret(answer.ClientSecret); err != nil {
+		if err := c.SetSecret(ctx, answer.ClientSecret); err != nil {
 			return nil, internal(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/activity"
+	"reeve/resource/attempt"
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
@@ -51,7 +52,10 @@ type app struct {
 	keys      *storage.Table[oauth.Key]
 	records   *storage.Table[idempotency.Record]
 	answers   *idempotency.Keeper
+	tallies   *storage.Table[attempt.Tally]
+	attempts  *attempt.Tallies
 	activity  *activity.Log
+	limiter   *auth.Limiter
 	passwords *auth.Passwords
 	modules   *module.Loader
 }
@@ -110,6 +114,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.keys = table(d, oauth.KeySchema)
 	a.records = table(d, idempotency.Schema)
 	loadings := table(d, module.LoadingSchema)
+	a.tallies = table(d, attempt.Schema)
 	if d.err != nil {
 		return d.err
 	}
@@ -117,8 +122,14 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	if a.database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		return err
 	}
+	a.attempts = attempt.New(a.database, a.tallies)
 	a.activity = a.newActivity()
-	a.passwords = auth.NewPasswords(a.password, a.rehash, a.signInFailed, time.Now)
+	if a.limiter, err = a.newLimiter(c); err != nil {
+		return err
+	}
+	a.passwords = auth.NewPasswords(auth.PasswordsConfig{
+		Lookup: a.password, Rehash: a.rehash, Failed: a.signInFailed, Limiter: a.limiter, Clock: time.Now,
+	})
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)

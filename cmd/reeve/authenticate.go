@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"slices"
@@ -18,12 +20,30 @@ import (
 	"reeve/resource/user"
 )
 
+// newLimiter bounds what may be tried, as auth.sign_in says.
+func (a *app) newLimiter(c *configuration) (*auth.Limiter, error) {
+	master, err := c.masterKey()
+	if err != nil {
+		return nil, err
+	}
+	key, err := hkdf.Key(sha256.New, master, nil, "reeve attempts", sha256.Size)
+	if err != nil {
+		return nil, err
+	}
+	return auth.NewLimiter(auth.LimiterConfig{
+		Limits: func() auth.Limits {
+			return auth.Limits{PerAccount: int64(authSignInPerAccount.In(c)), PerAddress: int64(authSignInPerAddress.In(c)), Window: authSignInWindow.In(c)}
+		},
+		Tallies: a.attempts, Key: key, Clock: time.Now, Log: a.log,
+	}), nil
+}
+
 // authorizationServer is the OAuth 2.0 server over the program's tables.
 func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
 		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
 		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Consents: a.consents, Keys: a.keys,
-		SignIn: a.passwords.SignIn, Subject: a.subject, Seen: a.saw,
+		SignIn: a.passwords.SignIn, Limiter: a.limiter, Subject: a.subject, Seen: a.saw,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})
 }
@@ -148,14 +168,14 @@ const notePatience = time.Second
 
 // rehash keeps the renewed hash of a password, unless another one has been set meanwhile. A database that cannot be
 // written to just now keeps nobody from signing in: it is tried again at the next time.
-func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed string) {
+func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed string) (kept bool) {
 	ctx, cancel := context.WithTimeout(ctx, notePatience)
 	defer cancel()
 	err := a.database.Transact(ctx, func(ctx context.Context) error {
 		event := resource.NewEvent(ctx, resource.Cut(time.Now()), who, "rehash", resource.Identifier{Type: who.Type, ID: who.ID})
 		_, err := a.users.Update(ctx, who.ID, func(u *user.User) error {
 			if before := *u; u.PasswordHash == former {
-				u.PasswordHash = renewed
+				u.PasswordHash, kept = renewed, true
 				event.Changes = user.Schema.Changes(&before, u)
 			}
 			return nil
@@ -168,25 +188,20 @@ func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed s
 	if err != nil {
 		a.log.WarnContext(ctx, "a password hash was not renewed", "user", who.ID, "error", err)
 	}
+	return kept && err == nil
 }
 
-// signInFailed tells the trail of an attempt to sign in that failed. Who is nil if the account is not known.
+// signInFailed tells the trail of an attempt to sign in that failed. Who is nil if the account is not known; its name is
+// not kept, since it may be a password that stands in the wrong field. If the trail cannot be written to just now, the
+// attempt has failed all the same.
 func (a *app) signInFailed(ctx context.Context, who *auth.Principal) {
-	a.notSignedIn(ctx, "sign-in-failed", who, 0)
-}
-
-// notSignedIn tells the trail of attempts to sign in: how many there were, if several are told of together. The name of
-// an account that nobody has is not kept, since it may be a password that stands in the wrong field. If the trail cannot
-// be written to just now, the attempt has failed all the same.
-func (a *app) notSignedIn(ctx context.Context, verb string, who *auth.Principal, count int64) {
 	ctx, cancel := context.WithTimeout(ctx, notePatience)
 	defer cancel()
 	var target resource.Identifier
 	if who != nil {
 		target = resource.Identifier{Type: who.Type, ID: who.ID}
 	}
-	event := resource.NewEvent(ctx, resource.Cut(time.Now()), &auth.Principal{}, verb, target)
-	event.Count = count
+	event := resource.NewEvent(ctx, resource.Cut(time.Now()), &auth.Principal{}, "sign-in-failed", target)
 	if err := a.database.Transact(ctx, func(ctx context.Context) error { return a.database.Record(ctx, event) }); err != nil {
 		a.log.WarnContext(ctx, "the trail misses a sign-in that failed", "address", event.Address, "error", err)
 	}

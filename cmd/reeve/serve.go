@@ -18,6 +18,7 @@ import (
 	"reeve/auth"
 	"reeve/auth/oauth"
 	"reeve/resource"
+	"reeve/resource/attempt"
 	"reeve/resource/client"
 	"reeve/resource/httpapi"
 	"reeve/resource/idempotency"
@@ -83,6 +84,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	workers.Go(func() error { return a.database.Watch(working) })
 	workers.Go(func() error { return a.activity.Run(working) })
 	workers.Go(func() error { return a.modules.Run(working) })
+	workers.Go(func() error { return a.limiter.Run(working) })
 	workers.Go(func() error { return a.prune(working, c, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
@@ -173,6 +175,8 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 		{"answers", func(ctx context.Context, now time.Time) (int, error) {
 			return a.records.Prune(ctx, idempotency.Expired, now)
 		}},
+		{"refused attempts", a.attempts.Close},
+		{"attempts", func(ctx context.Context, now time.Time) (int, error) { return a.tallies.Prune(ctx, attempt.Ended, now) }},
 		{"sessions of personal tokens", a.finishExpired()},
 		{"sessions", kept(c, sessionsKeep, func(ctx context.Context, before time.Time) (int, error) {
 			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)

@@ -51,7 +51,7 @@ func Configure(
 			event := resource.NewEvent(ctx, now, auth.System, resource.Update, resource.Identifier{Type: Schema.Name, ID: id})
 			configure := func(c *Client) error {
 				before := *c
-				err := static.apply(c, slices.Contains(admins, static.ClientID))
+				err := static.apply(ctx, c, slices.Contains(admins, static.ClientID))
 				event.Changes = Schema.Changes(&before, c)
 				return err
 			}
@@ -88,15 +88,15 @@ func ID(clientID string) ulid.ULID {
 }
 
 // SetSecret makes a secret the client's.
-func (c *Client) SetSecret(secret string) (err error) {
-	c.SecretHash, err = hashSecret(secret)
+func (c *Client) SetSecret(ctx context.Context, secret string) (err error) {
+	c.SecretHash, err = hashSecret(ctx, secret)
 	return err
 }
 
 // VerifySecret reports whether a secret is the client's. It takes the same time for all wrong ones.
-func (c *Client) VerifySecret(secret string) (bool, error) {
+func (c *Client) VerifySecret(ctx context.Context, secret string) (bool, error) {
 	if strings.HasPrefix(c.SecretHash, "$") {
-		return auth.VerifyPassword(c.SecretHash, secret)
+		return auth.VerifyPassword(ctx, c.SecretHash, secret)
 	}
 	return subtle.ConstantTimeCompare([]byte(c.SecretHash), []byte(digest(secret))) == 1, nil
 }
@@ -104,11 +104,11 @@ func (c *Client) VerifySecret(secret string) (bool, error) {
 // hashSecret is the form in which a secret is stored. One as long as a random one should be has a plain digest:
 // it cannot be guessed, clients show it every few minutes, and each start compares it. A shorter one is taken
 // for a password and gets the slow hash that passwords need.
-func hashSecret(secret string) (string, error) {
+func hashSecret(ctx context.Context, secret string) (string, error) {
 	if len(secret) >= 16 {
 		return digest(secret), nil
 	}
-	return auth.HashPassword(secret)
+	return auth.HashPassword(ctx, secret)
 }
 
 func digest(secret string) string {
@@ -117,7 +117,7 @@ func digest(secret string) string {
 }
 
 // apply makes a row what the configuration says. It leaves the hash of a secret that is still the same.
-func (s *Static) apply(c *Client, admin bool) error {
+func (s *Static) apply(ctx context.Context, c *Client, admin bool) error {
 	c.ClientID, c.Name, c.AuthMethod, c.Static, c.Admin = s.ClientID, s.Name, s.AuthMethod, true, admin
 	if c.Name == "" {
 		c.Name = s.ClientID
@@ -135,9 +135,9 @@ func (s *Static) apply(c *Client, admin bool) error {
 		return nil
 	}
 	c.GrantTypes = append(c.GrantTypes, ClientCredentials) // RFC 6749, 4.4: only for confidential clients
-	same, err := c.VerifySecret(s.Secret)
+	same, err := c.VerifySecret(ctx, s.Secret)
 	if err == nil && !same {
-		err = c.SetSecret(s.Secret)
+		err = c.SetSecret(ctx, s.Secret)
 	}
 	return err
 }

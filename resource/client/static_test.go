@@ -91,7 +91,7 @@ func TestConfigure(t *testing.T) {
 			t.Errorf("the secret of %s is stored", s.ClientID)
 		}
 		for secret, want := range map[string]bool{s.Secret: s.Secret != "", "": false, s.Secret + "x": false, c.SecretHash: false} {
-			if got, err := c.VerifySecret(secret); got != want || err != nil {
+			if got, err := c.VerifySecret(t.Context(), secret); got != want || err != nil {
 				t.Errorf("%s: VerifySecret(%q) = %v, %v", s.ClientID, secret, got, err)
 			}
 		}

@@ -193,8 +193,8 @@ func (h *handler) write(w http.ResponseWriter, media, id string, a answer) {
 	if a.status == http.StatusUnauthorized {
 		header["Www-Authenticate"] = h.challenges()
 	}
-	if a.again {
-		header.Set("Retry-After", "1")
+	if a.after > 0 {
+		header.Set("Retry-After", strconv.Itoa(a.after))
 	}
 	if a.allow != "" && (a.status == http.StatusMethodNotAllowed || a.status == http.StatusNoContent) {
 		header.Set("Allow", a.allow)
@@ -250,7 +250,7 @@ func (h *handler) fail(dst []byte, r *http.Request, id string, a answer, err err
 		failures = resource.Errors{{Code: resource.Internal}}
 	}
 	a.status = failures.Status()
-	a.again = resource.Is(failures, resource.InProgress, resource.TooManyRequests, resource.Unavailable)
+	a.after = failures.RetryAfter()
 	a.body = document.AppendErrors(dst, id, failures[:min(len(failures), maxErrors)])
 	return a
 }

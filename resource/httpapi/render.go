@@ -20,7 +20,7 @@ type answer struct {
 	stream   *stream // if it is written while it is worked out; body then is its failure
 	media    string  // of the body; empty for what was negotiated
 	replay   bool    // it was given before
-	again    bool    // the request may be sent again after a while
+	after    int     // in how many seconds the request may be sent again, if at all
 	profile  bool    // the cursor pagination profile applies
 }
 

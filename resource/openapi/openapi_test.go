@@ -71,7 +71,7 @@ var bookSchema = resource.Schema[book]{
 		resource.Attr("copy_of", func(b *book) *ulid.ULID { return &b.Copy }).Nullable().Fixed().Filter(resource.Eq).
 			Example(ulid.MustParse("01J2KDPHTZYW3TAT1SKVAD63SQ")),
 		resource.Once("receipt", func(b *book) *string { return &b.Receipt }),
-		resource.Input("code", func(b *book) *string { return &b.Code }, func(s string) (string, error) {
+		resource.Input("code", func(b *book) *string { return &b.Code }, func(_ context.Context, s string) (string, error) {
 			if len(s) < 4 {
 				return "", errors.New("must have at least 4 characters")
 			}

@@ -77,7 +77,7 @@ var Schema = resource.Schema[User]{
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
 		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Keeping(func(u *User) *string { return &u.given }).
 			Fixed().MaxLength(auth.MaxPasswordBytes).Example("correct horse battery"),
-		resource.Input("skip_password_check", func(u *User) *bool { return &u.unchecked }, func(skip bool) (bool, error) { return skip, nil }).
+		resource.Input("skip_password_check", func(u *User) *bool { return &u.unchecked }, func(_ context.Context, skip bool) (bool, error) { return skip, nil }).
 			Fixed().Doc(uncheckedDoc),
 		resource.Attr("password_hash", func(u *User) *string { return &u.PasswordHash }, auth.CheckHash).Nullable().Fixed().WriteOnly().MaxLength(512).
 			Doc("The hash of a password, brought from elsewhere instead of the password: argon2id, bcrypt, scrypt or PBKDF2 (PHC strings). It is made anew at the next sign-in.").

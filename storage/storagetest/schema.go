@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -85,7 +86,7 @@ var Toys = resource.Schema[Toy]{
 		resource.Attr("digest", func(t *Toy) *string { return &t.Digest }).Nullable().Unique().Hidden(),
 		resource.Attr("pin", func(t *Toy) *string { return &t.Pin }).Nullable().Secret(),
 		resource.Once("receipt", func(t *Toy) *string { return &t.Receipt }),
-		resource.Input("password", func(t *Toy) *string { return &t.Password }, func(s string) (string, error) { return s, nil }),
+		resource.Input("password", func(t *Toy) *string { return &t.Password }, func(_ context.Context, s string) (string, error) { return s, nil }),
 		resource.Computed("label", func(_ resource.View, t *Toy) string { return t.Brand + " " + t.Model }),
 		resource.State[Toy]("sold", resource.NotNull("sold_at")),
 		resource.State[Toy]("usable", resource.All{

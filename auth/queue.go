@@ -1,0 +1,54 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+)
+
+// ErrBusy says that too many passwords wait to be hashed, or that the request did not wait long enough. It tells nothing
+// of the account.
+var ErrBusy = errors.New("too many sign in just now")
+
+// hashing admits one hash a processor: more at once would be no faster, and take 19 MiB each. Behind each of them some
+// more wait, the last for about two seconds.
+var hashing = newQueue(runtime.GOMAXPROCS(0), 64)
+
+// queue admits so many at once, and has others wait; whoever finds it full is turned away.
+type queue struct{ places, running lane }
+
+// lane admits as many at once as its capacity.
+type lane chan struct{}
+
+// newQueue admits n at once, and has so many more wait for each of them.
+func newQueue(n, behind int) *queue {
+	return &queue{places: make(lane, n*(1+behind)), running: make(lane, n)}
+}
+
+// enter waits for a turn: in the order of the lanes that are given, which hold up nobody else, and then for one of all.
+// Its error is ErrBusy. Leave lets the next one in.
+func (q *queue) enter(ctx context.Context, first ...lane) (leave func(), err error) {
+	select {
+	case q.places <- struct{}{}:
+	default:
+		return nil, ErrBusy
+	}
+	held := []lane{q.places}
+	leave = func() {
+		for _, l := range held {
+			<-l
+		}
+	}
+	for _, l := range slices.Concat(first, []lane{q.running}) {
+		select {
+		case l <- struct{}{}:
+			held = append(held, l)
+		case <-ctx.Done():
+			leave()
+			return nil, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
+		}
+	}
+	return leave, nil
+}
