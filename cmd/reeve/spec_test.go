@@ -93,10 +93,12 @@ func TestSpecIsTrue(t *testing.T) {
 	})
 }
 
-// whoCalls is who may call a path, with a password: the demo's administrator, but for what everybody does about themselves.
+// whoCalls is who may call a path, with a password: the demo's administrator, but for what everybody does about
+// themselves, who are given one.
 func (s *server) whoCalls(path, password string) (string, string) {
 	if user, ok := strings.CutSuffix(path, "/change-password"); ok {
 		if a := s.send("GET", user, nil); a.StatusCode == http.StatusOK {
+			s.send("POST", user+"/set-password", map[string]any{"password": password})
 			return fmt.Sprint(dig(a.document, "data", "attributes", "username")), password
 		}
 	}

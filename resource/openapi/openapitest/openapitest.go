@@ -13,10 +13,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/getkin/kin-openapi/openapi3filter"
 )
 
 // Server is the program under test, and what it takes to make its operations succeed.
@@ -72,16 +70,16 @@ func noNull(path string, v any) error {
 	return errors.Join(found...)
 }
 
-// registerLines has the library take NDJSON as text; its decoders are one map for all.
-var registerLines = sync.OnceFunc(func() { openapi3filter.RegisterBodyDecoder(lines, openapi3filter.PlainBodyDecoder) })
-
 // Check calls every operation of a document that [Load] has read: as it should be called, in each media type, with
 // each value of each parameter and by each link of a page, and in the ways that must fail. Every answer must be one
 // that the document lists for the operation, with its media type, headers and schema; it must show every attribute and
 // relationship that is listed, unless it was asked not to. Check returns all that it finds, and nil if it finds nothing.
 func Check(doc *openapi3.T, server Server) error {
-	registerLines()
-	c := &checker{doc: doc, server: server, places: map[*openapi3.Operation]place{}, tried: map[*openapi3.Parameter]bool{}}
+	schemas, err := newSchemas(doc)
+	if err != nil {
+		return err
+	}
+	c := &checker{doc: doc, schemas: schemas, server: server, places: map[*openapi3.Operation]place{}, tried: map[*openapi3.Parameter]bool{}}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 		operations := doc.Paths.Value(path).Operations()
 		for _, method := range slices.Sorted(maps.Keys(operations)) {
@@ -96,6 +94,7 @@ func Check(doc *openapi3.T, server Server) error {
 
 type checker struct {
 	doc      *openapi3.T
+	schemas  *schemas
 	server   Server
 	calls    int
 	findings []error
