@@ -26,7 +26,7 @@ test: ## run all tests, on SQLite and on a PostgreSQL server (what is missing is
 
 long: ## run the walks over 100,000 users, chaos for 30 s and 50 kills
 	@.ci/install
-	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone' -timeout 30m -users 100000 -chaos 30s -kills 50 -gone 10s
+	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone|TestManyStreams|TestDelivery' -timeout 40m -users 100000 -chaos 30s -kills 50 -gone 10s -streams 2000 -deliveries 10000
 
 bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)
 	@.ci/install

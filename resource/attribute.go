@@ -43,6 +43,8 @@ type AttributeDescription struct {
 	Created bool `json:"-"` // set to the time of the creation
 	Quiet   bool `json:"-"` // an activity: changing it does not raise the version of its row
 
+	Confidential bool `json:"-"` // no event shows it, since the trail outlives it
+
 	ops   []Op      // the filters on it
 	state Condition // what it shows, if it is a [State]
 }
@@ -223,6 +225,12 @@ func Revision[T any](count func(row *T) *int64) Attribute[T] {
 
 // Quiet marks an activity, as last_active_at: changing it does not raise the version of its row.
 func (a Attribute[T]) Quiet() Attribute[T] { a.AttributeDescription.Quiet = true; return a }
+
+// Confidential keeps the values of the attribute out of the trail, which may outlive them: events only name it.
+func (a Attribute[T]) Confidential() Attribute[T] {
+	a.AttributeDescription.Confidential = true
+	return a
+}
 
 // OneOf limits the attribute to some words.
 func (a Attribute[T]) OneOf(words ...string) Attribute[T] {

@@ -24,7 +24,7 @@ func (s *Schema[T]) Changes(before, after *T) json.RawMessage {
 		}
 		c = beginChange(c, a.Name)
 		begin := len(c)
-		if a.Visible() {
+		if a.Visible() && !a.AttributeDescription.Confidential {
 			c = fromTo(c, before, after, func(c json.RawMessage, row *T) json.RawMessage { return a.appendTo(c, row, nil) })
 		}
 		c = append(c, "}}"...)

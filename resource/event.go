@@ -27,7 +27,7 @@ type Event struct {
 	//   - of a reference to one resource the same, with resource identifiers or null
 	//   - of a to-many reference {"added": [...], "removed": [...], "omitted": n}: resource identifiers, of each list
 	//     the first 100, and how many more there are, if any
-	//   - of what no answer shows, as a secret, and of what takes more than 2 KiB: {}
+	//   - of what no answer shows, as a secret, of what is confidential, and of what takes more than 2 KiB: {}
 	Changes json.RawMessage
 	Count   int64      // how many there were, if several are told of together; else zero
 	Request string     // the id of the request

@@ -61,6 +61,18 @@ func (tx *Tx) authorize(op Operation) (r reach, err error) {
 	return r, err
 }
 
+// Reach is to which resources of a type somebody may do something: nil to all, else to those that meet the condition.
+// It is for whoever tells of resources past [Engine.Do]. The errors are NotFound, if the type is not registered, and
+// those of an operation that nobody may do: Unauthenticated and Forbidden.
+func (e *Engine) Reach(who *auth.Principal, typ, verb string) (Condition, error) {
+	tx := &Tx{types: e.registry.snapshot()}
+	t := tx.types[typ]
+	if t == nil {
+		return nil, Errorf(NotFound, "there is no type %q", typ)
+	}
+	return tx.reach(who, t.description(), verb)
+}
+
 // reach is to which resources of a type somebody may do something: nil to all, else to those that meet the condition.
 // It is Unauthenticated if nobody knows who asks, and Forbidden if it is none.
 func (tx *Tx) reach(who *auth.Principal, about *Description, verb string) (Condition, error) {

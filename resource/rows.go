@@ -1,6 +1,8 @@
 package resource
 
 import (
+	"fmt"
+
 	"github.com/oklog/ulid/v2"
 
 	"reeve/pagination"
@@ -12,6 +14,20 @@ type rows[T any] struct {
 	rows  []T
 	view  View
 	shown selection
+}
+
+// Show has rows that were read past [Engine.Do] shown as a list shows them, to nobody in particular. T must be the type's
+// own. It is NotFound if the type is not registered.
+func Show[T any](e *Engine, typ string, of []T) (Resources, error) {
+	t := e.registry.snapshot()[typ]
+	if t == nil {
+		return nil, Errorf(NotFound, "there is no type %q", typ)
+	}
+	p, ok := t.(*plan[T])
+	if !ok {
+		return nil, fmt.Errorf("resource: %T is no row of type %q", of, typ)
+	}
+	return &rows[T]{plan: p, rows: of, view: View{Now: Cut(e.clock())}}, nil
 }
 
 func (r *rows[T]) Type() *Description { return &r.plan.about }

@@ -120,6 +120,14 @@ func (tx *Tx) Do(ops ...Operation) ([]Result, error) {
 	return tx.run(steps)
 }
 
+// Tell notes what an action has done to another resource by itself, in an event that follows from that of the action.
+// See [Event] for the changes.
+func (tx *Tx) Tell(verb string, target Identifier, changes json.RawMessage) {
+	event := NewEvent(tx, tx.Now, tx.Principal, verb, target)
+	event.Request, event.Cause, event.Changes = tx.Request, tx.cause, changes
+	tx.events = append(tx.events, event)
+}
+
 // NewID makes an id for a new resource. Ids made by one process ascend.
 func (tx *Tx) NewID() ulid.ULID { return ulid.Make() }
 

@@ -110,6 +110,9 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.failed(db.pools.Read.PingContext(ctx))
 }
 
+// Embedded reports whether the database is part of this process, so that no other one serves it.
+func (db *DB) Embedded() bool { return db.traits.OneWriter }
+
 // bounded is the context with a deadline: its own, or else the default. Cancel frees what it holds.
 func (db *DB) bounded(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
 	if _, has := ctx.Deadline(); has {

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -20,6 +21,9 @@ type Outbox struct {
 	*DB
 	events *Table[resource.Event]
 	wake   chan struct{} // something was recorded
+
+	mu    sync.Mutex
+	tails map[chan struct{}]bool // those who wait for positions
 }
 
 var _ resource.Transactor = (*Outbox)(nil)
@@ -44,7 +48,7 @@ func NewOutbox(db *DB, s resource.Schema[resource.Event]) (*Outbox, error) {
 	if !db.traits.OneWriter {
 		events.layout.late = "position"
 	}
-	return &Outbox{DB: db, events: events, wake: make(chan struct{}, 1)}, nil
+	return &Outbox{DB: db, events: events, wake: make(chan struct{}, 1), tails: map[chan struct{}]bool{}}, nil
 }
 
 // Events is the table of the events.
@@ -87,12 +91,93 @@ func (o *Outbox) Prune(ctx context.Context, before time.Time) (removed int, err 
 func (o *Outbox) Transact(ctx context.Context, fn func(ctx context.Context) error) error {
 	err := o.DB.Transact(ctx, fn)
 	if err == nil && o.joined(ctx) == nil {
-		select {
-		case o.wake <- struct{}{}:
-		default:
+		wake(o.wake)
+		if o.traits.OneWriter {
+			o.wakeTails()
 		}
 	}
 	return err
+}
+
+// wake wakes whoever waits for a channel that has room for one.
+func wake(waiting chan struct{}) {
+	select {
+	case waiting <- struct{}{}:
+	default: // it is yet to look
+	}
+}
+
+func (o *Outbox) wakeTails() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for tail := range o.tails {
+		wake(tail)
+	}
+}
+
+// How events are read in the order of their positions.
+const (
+	tailInterval = 250 * time.Millisecond // how soon those are found of which nobody tells: of other processes
+	tailBatch    = 500                    // how many at once
+)
+
+// After are the next events after a position that have theirs, in order, a bounded number; none if there are no more
+// yet.
+func (o *Outbox) After(ctx context.Context, position int64) ([]resource.Event, error) {
+	page, err := o.events.List(ctx, resource.Query{
+		Where: resource.Holds("position", resource.Greater, position), Order: resource.ParseOrder([]string{"position"}),
+		Window: pagination.First(tailBatch), Count: pagination.CountNone,
+	})
+	return page.Rows, err
+}
+
+// Ends are the positions of the first event that is kept and of the last one; zero if there is none.
+func (o *Outbox) Ends(ctx context.Context) (first, last int64, err error) {
+	for order, position := range map[string]*int64{"position": &first, "-position": &last} {
+		page, err := o.events.List(ctx, resource.Query{
+			Where: resource.NotNull("position"), Order: resource.ParseOrder([]string{order}),
+			Window: pagination.First(1), Count: pagination.CountNone, Fields: []string{"position"},
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, event := range page.Rows {
+			*position = event.Position
+		}
+	}
+	return first, last, nil
+}
+
+// Tail calls tell with the events after a position, in order, as they get theirs, until the context ends. What tell
+// fails at it is told again. While the database is away, it waits.
+func (o *Outbox) Tail(ctx context.Context, after int64, tell func(events []resource.Event) error) {
+	waiting := make(chan struct{}, 1)
+	o.mu.Lock()
+	o.tails[waiting] = true
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		delete(o.tails, waiting)
+	}()
+	for {
+		events, err := o.After(ctx, after)
+		if err == nil && len(events) > 0 {
+			if err = tell(events); err == nil {
+				after = events[len(events)-1].Position
+			}
+		}
+		switch {
+		case err != nil && ctx.Err() == nil:
+			o.options.Log.WarnContext(ctx, "storage: events are not told of just now", "error", err)
+			pause(ctx, nil, stampInterval)
+		case len(events) < tailBatch:
+			pause(ctx, waiting, tailInterval)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // Run gives positions to events in the order of their commits until the context ends. Any number of nodes may
@@ -153,6 +238,7 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 		}
 		wake, interval := o.wake, stampInterval
 		if n > 0 {
+			o.wakeTails()
 			wake, interval = nil, gatherInterval
 		}
 		if !pause(ctx, wake, interval) {

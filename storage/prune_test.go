@@ -37,6 +37,37 @@ func TestPrune(t *testing.T) {
 	})
 }
 
+// Assign writes the members that are named, to the rows that meet the condition, and keeps the totals right.
+func TestAssign(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		table := table(t, s, accounts())
+		fill(t, table, 300)
+		at := begin.Add(99 * time.Second)
+		where := resource.Holds("created_at", resource.AtMost, at)
+		before, err := table.List(t.Context(), resource.Query{Where: resource.All{where, resource.Equal("kind", "robot")}, Window: pagination.First(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := table.Assign(t.Context(), where, &account{Kind: "robot", LockedAt: &at, Name: "left alone"}, "kind", "locked_at")
+		if err != nil || n != 100 {
+			t.Fatalf("%d rows of 100: %v", n, err)
+		}
+		after, err := table.List(t.Context(), resource.Query{Where: resource.All{where, resource.Equal("kind", "robot")}, Window: pagination.First(1000)})
+		if err != nil || after.Total != 100 || before.Total == 100 {
+			t.Errorf("%d robots, and then %d: %v", before.Total, after.Total, err)
+		}
+		for _, row := range after.Rows {
+			if row.Name == "left alone" || row.LockedAt == nil || !row.LockedAt.Equal(at) {
+				t.Errorf("%+v", row)
+			}
+		}
+		rightTotals(t, table)
+		if _, err := table.Assign(t.Context(), resource.Past("nothing"), &account{}, "kind"); err == nil {
+			t.Error("a condition on an unknown attribute is taken")
+		}
+	})
+}
+
 // A lock that another transaction holds is not waited for, where there can be another transaction.
 func TestTryLock(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {

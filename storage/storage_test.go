@@ -724,33 +724,47 @@ func TestOutbox(t *testing.T) {
 				}
 			})
 		}
-		// A reader that follows the positions meanwhile sees every event once.
+		// Readers that follow the positions meanwhile see every event once, also if they fail at some for a time.
 		const want = writers * each / 5 * 4 * 2
-		var seen []int64
-		deadline := time.After(20 * time.Second)
-		for last := int64(0); len(seen) < want; {
-			var more []int64
-			if err := s.hands.Select(&more, s.hands.Rebind("SELECT position FROM events WHERE position > ? ORDER BY position"), last); err != nil {
-				t.Fatal(err)
-			}
-			if len(more) > 0 {
-				seen = append(seen, more...)
-				last = more[len(more)-1]
-			}
-			select {
-			case <-deadline:
-				t.Fatalf("%d of %d events have a position", len(seen), want)
-			case <-time.After(5 * time.Millisecond):
-			}
+		tails := make([][]int64, len(boxes))
+		var tailing sync.WaitGroup
+		for n, outbox := range boxes {
+			tailing.Go(func() {
+				ctx, done := context.WithTimeout(ctx, 20*time.Second)
+				defer done()
+				failed := false
+				outbox.Tail(ctx, 0, func(events []resource.Event) error {
+					if !failed && n == 1 {
+						failed = true
+						return refused
+					}
+					for _, e := range events {
+						tails[n] = append(tails[n], e.Position)
+					}
+					if len(tails[n]) >= want {
+						done()
+					}
+					return nil
+				})
+			})
 		}
+		tailing.Wait()
 		wait.Wait()
 		enough()
 		readers.Wait()
 		if found, err := boxes[0].Check(ctx, false); err != nil || len(found) > 0 {
 			t.Error(found, err)
 		}
-		if !slices.IsSorted(seen) || len(slices.Compact(seen)) != want || seen[want-1] != want {
-			t.Errorf("positions %v", seen)
+		for _, seen := range tails {
+			if !slices.IsSorted(seen) || len(slices.Compact(seen)) != want || seen[want-1] != want {
+				t.Fatalf("positions %v", seen)
+			}
+		}
+		if first, last, err := boxes[1].Ends(ctx); err != nil || first != 1 || last != want {
+			t.Errorf("from %d to %d: %v", first, last, err)
+		}
+		if events, err := boxes[1].After(ctx, want-3); err != nil || len(events) != 3 || events[0].Position != want-2 {
+			t.Errorf("the last three are %d: %v", len(events), err)
 		}
 	})
 }

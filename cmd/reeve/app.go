@@ -19,8 +19,10 @@ import (
 	"reeve/resource/group"
 	"reeve/resource/idempotency"
 	"reeve/resource/me"
+	"reeve/resource/message"
 	"reeve/resource/module"
 	"reeve/resource/permission"
+	"reeve/resource/presence"
 	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/token"
@@ -58,6 +60,12 @@ type app struct {
 	limiter   *auth.Limiter
 	passwords *auth.Passwords
 	modules   *module.Loader
+	presence  *presence.Keeper
+
+	messages   *storage.Table[message.Message]
+	recipients *storage.Table[message.Recipient]
+	broadcasts *storage.Table[message.Broadcast]
+	office     *message.Office
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -115,6 +123,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.records = table(d, idempotency.Schema)
 	loadings := table(d, module.LoadingSchema)
 	a.tallies = table(d, attempt.Schema)
+	a.messages, a.recipients, a.broadcasts = table(d, message.Schema), table(d, message.RecipientSchema), table(d, message.BroadcastSchema)
+	nodes, connections := table(d, presence.NodeSchema), table(d, presence.ConnectionSchema)
 	if d.err != nil {
 		return d.err
 	}
@@ -123,6 +133,9 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 		return err
 	}
 	a.attempts = attempt.New(a.database, a.tallies)
+	a.presence = presence.New(presence.Config{
+		Nodes: nodes, Connections: connections, Connect: a.connect, Finish: a.finish, Alone: db.Embedded(), Log: a.log,
+	})
 	a.activity = a.newActivity()
 	if a.limiter, err = a.newLimiter(c); err != nil {
 		return err
@@ -138,12 +151,12 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify, c.checkStrength),
-			client.Type(a.clients), session.Type(a.sessions, oauth.Forget(a.consents, a.sessions)), token.Type(a.tokens, a.openSessions, a.rightsOf),
+			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
 			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 		},
-	})
+	}, a.newMessages(c))
 }
 
 // declaring keeps the first error of several declarations.

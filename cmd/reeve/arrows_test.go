@@ -23,7 +23,7 @@ type rule struct {
 
 var (
 	entities = entityPackages()
-	fronts   = []string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi", "reeve/resource/compat/..."}
+	fronts   = []string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi", "reeve/resource/stream", "reeve/resource/compat/..."}
 )
 
 var rules = []rule{
@@ -43,6 +43,8 @@ var rules = []rule{
 		"storage reads schemas, whichever entity they are of"},
 	{[]string{"reeve/resource/httpapi", "reeve/resource/document", "reeve/resource/openapi"}, append([]string{"reeve/storage", "reeve/storage/...", "reeve/auth/oauth"}, entities...), nil,
 		"the JSON:API front serves every type alike, and goes through the engine"},
+	{[]string{"reeve/resource/stream"}, []string{"reeve/storage", "reeve/storage/...", "reeve/auth/oauth", "reeve/resource/httpapi"}, nil,
+		"streams read through what they are given"},
 	{[]string{"reeve/auth/oauth"}, []string{"reeve/storage", "reeve/storage/...", "reeve/resource/httpapi"}, nil,
 		"the authorization server keeps its grants through stores that it is given"},
 	{[]string{"reeve/..."},
@@ -68,7 +70,7 @@ func entityPackages() []string {
 	var packages []string
 	for _, entry := range entries {
 		switch name := entry.Name(); {
-		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "idempotency", "module", "setting", "resourcetest", "compat"}, name):
+		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "idempotency", "module", "setting", "resourcetest", "compat", "stream"}, name):
 		default:
 			packages = append(packages, "reeve/resource/"+name)
 		}

@@ -50,18 +50,23 @@ func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 
 // newSession notes that a client has signed in, or a user, through a client or, if that is zero, with a browser.
 func (a *app) newSession(ctx context.Context, actor *auth.Principal, client, user ulid.ULID) (ulid.ULID, error) {
-	now := resource.Cut(time.Now())
-	s := &session.Session{ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user, CreatedAt: now}
+	s := &session.Session{ID: ulid.Make(), Kind: session.OAuth2, Client: client, User: user}
 	if client == (ulid.ULID{}) {
 		s.Kind = session.Browser
 	}
-	s.Seen(now, auth.OriginOf(ctx))
+	return s.ID, a.beginSession(ctx, actor, s)
+}
+
+// beginSession stores a session that begins with the request of the context, in the transaction that this holds.
+func (a *app) beginSession(ctx context.Context, actor *auth.Principal, s *session.Session) error {
+	s.CreatedAt = resource.Cut(time.Now())
+	s.Seen(s.CreatedAt, auth.OriginOf(ctx))
 	if err := a.sessions.Create(ctx, s); err != nil {
-		return s.ID, err
+		return err
 	}
-	event := resource.NewEvent(ctx, now, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID})
+	event := resource.NewEvent(ctx, s.CreatedAt, actor, resource.Create, resource.Identifier{Type: session.Schema.Name, ID: s.ID})
 	event.Changes = session.Schema.Changes(nil, s)
-	return s.ID, a.database.Record(ctx, event)
+	return a.database.Record(ctx, event)
 }
 
 func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
@@ -73,16 +78,24 @@ func (a *app) sessionActive(ctx context.Context, id ulid.ULID) (bool, error) {
 }
 
 // endSession finishes a session whose tokens are to end; one that has ended, or is gone itself, stays as it is.
-func (a *app) endSession(ctx context.Context, id ulid.ULID) error {
-	finish := resource.OnAll("finish", session.Schema.Name, resource.FilterBy("id", id.String()))
+func (a *app) endSession(ctx context.Context, id ulid.ULID) error { return a.finish(ctx, id) }
+
+// finish finishes sessions, at most 1000; those that have ended, or are gone, stay as they are.
+func (a *app) finish(ctx context.Context, sessions ...ulid.ULID) error {
+	ids := make([]string, len(sessions))
+	for i, id := range sessions {
+		ids[i] = id.String()
+	}
+	finish := resource.OnAll("finish", session.Schema.Name, resource.FilterBy("id", ids...), resource.FilterBy("status", "active"))
 	finish.Principal = auth.System
 	_, err := a.engine.Do(ctx, finish)
 	return err
 }
 
-// authenticator finds out who sends a request, by OAuth access token, personal token, or password.
-func (a *app) authenticator(c *configuration, authorization *oauth.Server) *auth.Authenticator {
-	lookups := auth.Lookups{Generation: a.database.Generation, Token: func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
+// authenticator finds out who sends a request, by OAuth access token, personal token, or password. A token is
+// remembered for a generation; without one it is looked up each time.
+func (a *app) authenticator(c *configuration, authorization *oauth.Server, generation func() (uint64, bool)) *auth.Authenticator {
+	lookups := auth.Lookups{Generation: generation, Token: func(ctx context.Context, prefix string, hash []byte) (*auth.Principal, time.Time, error) {
 		switch prefix {
 		case auth.AccessToken:
 			return authorization.Principal(ctx, hash)

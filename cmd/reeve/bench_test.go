@@ -550,8 +550,8 @@ func BenchmarkList(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	authenticator := a.authenticator(c, authorization)
-	handler := httpListeners.In(c)[0].handler(c, a.mounts(c, authorization, authenticator), a.rest)
+	authenticator := a.authenticator(c, authorization, a.database.Generation)
+	handler := httpListeners.In(c)[0].handler(c, a.mounts(c, authorization, authenticator, a.newStreams(c, authorization)), a.rest)
 	const path = "/api/admin/v1/users?filter[status]=active&page[first]=100&page[after]=01J3G5W8MRMBJ93ZYEGX2BN6NK"
 	r := httptest.NewRequest("GET", path, nil)
 	r.Header.Set("Authorization", "Bearer "+string(token))

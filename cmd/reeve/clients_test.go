@@ -30,6 +30,7 @@ type (
 		Email           *string           `jsonapi:"attr,email"`
 		RegisteredIP    *string           `jsonapi:"attr,registered_ip"`
 		LastActiveAt    *time.Time        `jsonapi:"attr,last_active_at,iso8601"`
+		Connected       bool              `jsonapi:"attr,connected"`
 		Sessions        []*decodedSession `jsonapi:"relation,sessions"`
 		Tokens          []*decodedToken   `jsonapi:"relation,tokens"`
 		Groups          []*decodedKey     `jsonapi:"relation,groups"`
@@ -140,6 +141,29 @@ type (
 		Session   *decodedSession  `jsonapi:"relation,session"`
 		Cause     *decodedCause    `jsonapi:"relation,cause"`
 	}
+	decodedMessage struct {
+		ID         string              `jsonapi:"primary,message"`
+		Body       string              `jsonapi:"attr,body"`
+		Sender     string              `jsonapi:"attr,sender"`
+		CreatedAt  time.Time           `jsonapi:"attr,created_at,iso8601"`
+		Sent       int64               `jsonapi:"attr,sent"`
+		Queued     int64               `jsonapi:"attr,queued"`
+		Recipients []*decodedRecipient `jsonapi:"relation,recipients"`
+	}
+	decodedRecipient struct {
+		ID          string       `jsonapi:"primary,recipient"`
+		Status      string       `jsonapi:"attr,status"`
+		DeliveredAt *time.Time   `jsonapi:"attr,delivered_at,iso8601"`
+		Message     *decodedText `jsonapi:"relation,message"`
+		User        *decodedName `jsonapi:"relation,user"`
+	}
+	decodedBroadcast struct {
+		ID             string    `jsonapi:"primary,broadcast"`
+		Body           string    `jsonapi:"attr,body"`
+		Sender         string    `jsonapi:"attr,sender"`
+		CreatedAt      time.Time `jsonapi:"attr,created_at,iso8601"`
+		RecipientCount int64     `jsonapi:"attr,recipient_count"`
+	}
 	decodedMe struct {
 		ID          string          `jsonapi:"primary,me"`
 		Name        string          `jsonapi:"attr,name"`
@@ -171,6 +195,10 @@ type (
 		ID       string `jsonapi:"primary,client"`
 		ClientID string `jsonapi:"attr,client_id"`
 	}
+	decodedText struct {
+		ID   string `jsonapi:"primary,message"`
+		Body string `jsonapi:"attr,body"`
+	}
 	decodedCause struct {
 		ID   string `jsonapi:"primary,event"`
 		Verb string `jsonapi:"attr,verb"`
@@ -182,6 +210,7 @@ var decoded = map[string]any{
 	"user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
 	"role": decodedRole{}, "permission": decodedPermission{},
+	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types.
@@ -203,6 +232,8 @@ func TestGoogleDecodes(t *testing.T) {
 				"members": map[string]any{"data": []any{map[string]any{"type": "user", "id": quentin}}}, "roles": support}),
 			resourceDocument("token", "", map[string]any{"name": "decoded", "scopes": []string{"urn:reeve:user:get"}, "expires_at": "2099-01-01T00:00:00.5Z"},
 				map[string]any{"user": toOne("user", quentin)}),
+			resourceDocument("message", "", map[string]any{"body": "So it goes.", "to": []string{"quentin"}}, nil),
+			resourceDocument("broadcast", "", map[string]any{"body": "So it goes."}, nil),
 		} {
 			typ := dig(document, "data", "type").(string)
 			made := s.do(201, "POST", typ+"s", document)

@@ -68,8 +68,17 @@ var (
 	minimumLength  = setting.New("auth.passwords.minimum_length", 8, "How many characters a password must have.", between(1, auth.MaxPasswordBytes/4))
 	eventsKeep     = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep   = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
-	modulesEnabled = setting.New("modules.enabled", []string(nil), "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
-	logLevel       = setting.New("log.level", "info", "debug, info, warn or error.", checkLevel)
+	modulesEnabled = setting.New("modules.enabled", []string{"messages"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
+
+	serverName              = setting.New("server.name", "reeve", "The name of the server: the sender of messages.")
+	messagesKeep            = setting.New("messages.keep", 720*time.Hour, "How long messages and broadcasts are kept, delivered or not; 0 for ever.", checkKeep)
+	messagesPrefix          = setting.New("messages.prefix", "", "What is put before the text of a message to one user.")
+	messagesMulticastPrefix = setting.New("messages.multicast_prefix", "", "What is put before the text of a message to several users.")
+	messagesBroadcastPrefix = setting.New("messages.broadcast_prefix", "", "What is put before the text of a broadcast.")
+
+	streamHeartbeat = setting.New("stream.heartbeat", 15*time.Second, "How long a live stream is silent at most.", atLeast(time.Second))
+	streamPatience  = setting.New("stream.patience", 10*time.Second, "How long a reader of a live stream may take for each piece: then the stream ends.", atLeast(time.Second))
+	logLevel        = setting.New("log.level", "info", "debug, info, warn or error.", checkLevel)
 )
 
 // declarations are the settings of the core, and of the modules that come with the program.
@@ -77,7 +86,8 @@ var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
 	authBasicEnabled, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
-	minimumScore, minimumLength, eventsKeep, sessionsKeep, modulesEnabled, logLevel,
+	minimumScore, minimumLength, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
+	streamHeartbeat, streamPatience, modulesEnabled, logLevel,
 }
 
 // listenerConfiguration is one element of http.listeners: what is served, and where.

@@ -119,7 +119,7 @@ func TestMatrix(t *testing.T) {
 					body = map[string]any{"data": []any{}}
 				case dig(operation, "requestBody") != nil && (method == "patch" || slices.ContainsFunc(needs, isCreate)):
 					body = resourceDocument(fmt.Sprint(dig(operation, "tags", 0)), "", map[string]any{}, nil)
-				case method == "post" && !strings.Contains(path, "{"):
+				case method == "post" && !strings.Contains(path, "{") && strings.Contains(fmt.Sprint(dig(operation, "parameters")), "filter[id]"):
 					target += "?filter[id]=" + nothing
 				}
 				for i := range callers {

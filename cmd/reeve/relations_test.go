@@ -12,7 +12,6 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"reeve/auth"
-	"reeve/auth/oauth"
 	"reeve/fixtures"
 	"reeve/pagination"
 	"reeve/resource"
@@ -223,7 +222,7 @@ func TestIncludesAskOnce(t *testing.T) {
 		}
 		var users, sessions, groups int
 		registry := &resource.Registry{}
-		err := registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), a.rights, a.verify, auth.Strength{}.Check), session.Type(asked[session.Session]{a.sessions, &sessions}, oauth.Forget(a.consents, a.sessions)),
+		err := registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), a.rights, a.verify, auth.Strength{}.Check), session.Type(asked[session.Session]{a.sessions, &sessions}, a.sessionEnded),
 			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members"), a.groups.Linkage("roles")), token.Type(a.tokens, a.openSessions, a.rightsOf), role.Type(a.roles, registry), client.Type(a.clients))
 		if err != nil {
 			t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 	"reeve/resource/openapi"
 	"reeve/resource/session"
 	"reeve/resource/setting"
+	"reeve/resource/stream"
 	"reeve/resource/version"
 )
 
@@ -49,6 +50,9 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if err := client.Configure(ctx, a.database, a.clients, time.Now(), staticClients(c), adminClients.In(c)); err != nil {
 		return err
 	}
+	if err := a.presence.Join(ctx); err != nil {
+		return err
+	}
 	authorization, err := a.authorizationServer(c)
 	if err != nil {
 		return err
@@ -56,7 +60,8 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if oauth.Exposed(c.publicBase()) {
 		a.log.Warn("tokens and passwords travel in the clear: serve TLS, or name the https address in http.public_base", "issuer", c.publicBase())
 	}
-	served := a.mounts(c, authorization, a.authenticator(c, authorization))
+	streams := a.newStreams(c, authorization)
+	served := a.mounts(c, authorization, a.authenticator(c, authorization, a.database.Generation), streams)
 	type endpoint struct {
 		server   *http.Server
 		listener net.Listener
@@ -65,6 +70,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	var places []string
 	for _, l := range httpListeners.In(c) {
 		server := newServer(l.handler(c, served, a.rest))
+		server.RegisterOnShutdown(streams.Stop)
 		for bind := range l.Binds {
 			listener, err := l.listen(bind)
 			if err != nil {
@@ -85,6 +91,10 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	workers.Go(func() error { return a.activity.Run(working) })
 	workers.Go(func() error { return a.modules.Run(working) })
 	workers.Go(func() error { return a.limiter.Run(working) })
+	// A node takes leave once the sessions of its streams are finished.
+	present, leave := context.WithCancel(context.WithoutCancel(ctx))
+	workers.Go(func() error { defer leave(); return streams.Run(working) })
+	workers.Go(func() error { return a.presence.Run(present) })
 	workers.Go(func() error { return a.prune(working, c, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
@@ -116,7 +126,7 @@ func stop(server *http.Server, grace time.Duration) error {
 }
 
 // mounts are the paths of each resource that a listener can name.
-func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator) mounts {
+func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator, streams http.Handler) mounts {
 	api := httpapi.New(httpapi.Config{
 		Engine: a.engine, Authenticate: a.authenticate(authenticator), Challenges: authenticator.Challenges, Prefix: c.prefix(),
 		Answers: a.answers, Log: a.log,
@@ -149,7 +159,7 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 				r.Path(path).Handler(crossOrigin(a.logged(authorization), anyOrigin))
 			}
 		},
-		serveUserAPI: func(*mux.Router) {},
+		serveUserAPI: func(r *mux.Router) { r.Path(stream.Path).Handler(configured(a.logged(plain(streams)))) },
 		serveHealth: func(r *mux.Router) {
 			r.Path("/health").Handler(reads(a.health(true)))
 			r.Path("/health/ready").Handler(reads(a.health(true)))
@@ -181,6 +191,7 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 		{"sessions", kept(c, sessionsKeep, func(ctx context.Context, before time.Time) (int, error) {
 			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)
 		})},
+		{"messages", kept(c, messagesKeep, a.pruneMessages)},
 		{"events", kept(c, eventsKeep, a.database.Prune)},
 	}
 	minute := time.NewTicker(time.Minute)
@@ -231,6 +242,9 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+// Unwrap is for [http.ResponseController].
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status

@@ -71,7 +71,10 @@ func TestSpecIsTrue(t *testing.T) {
 			},
 			Make: map[string]func() (string, error){"session": s.newSession, "client": func() (string, error) {
 				return fmt.Sprint(s.register(201, map[string]any{"redirect_uris": []string{"https://x.example.com/"}})["client_id"]), nil
-			}, "module": func() (string, error) { return idOf(s.module(200, "space", "load")), nil }},
+			}, "module": func() (string, error) { return idOf(s.module(200, "space", "load")), nil }, "recipient": func() (string, error) {
+				sent := s.do(201, "POST", "messages", resourceDocument("message", "", map[string]any{"body": "So it goes.", "to": []string{"quentin"}}, nil))
+				return fmt.Sprint(dig(s.get("messages/"+idOf(sent)+"/recipients"), "data", 0, "id")), nil
+			}},
 			Members: map[string]func(int) map[string]any{
 				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },
 				"updateRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-", n)} },
@@ -83,6 +86,9 @@ func TestSpecIsTrue(t *testing.T) {
 				},
 				"operate": func(n int) map[string]any {
 					return map[string]any{"atomic:operations": []any{operation("add", "data", newUser(fmt.Sprint("operated-", n)))}}
+				},
+				"bulkMessages": func(int) map[string]any {
+					return map[string]any{"messages": []any{map[string]any{"to": "quentin", "body": "So it goes."}}}
 				},
 				"createGroup": func(n int) map[string]any { return map[string]any{"key": fmt.Sprint("made-", n)} },
 			},

@@ -22,6 +22,7 @@ type User struct {
 	RegisteredIP            string
 	CreatedAt, LastActiveAt time.Time
 	LockedAt, DeactivatedAt time.Time
+	Connected               bool
 	Revision                int64
 
 	newPassword // set where a password is given, never stored
@@ -75,6 +76,8 @@ var Schema = resource.Schema[User]{
 		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }, addressRule).Nullable().Fixed().
 			Doc("The address from which the account was registered."),
 		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("connected", func(u *User) *bool { return &u.Connected }).ReadOnly().Quiet().Filter(resource.Eq).
+			Doc("Whether a live stream of the user is open."),
 		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Keeping(func(u *User) *string { return &u.given }).
 			Fixed().MaxLength(auth.MaxPasswordBytes).Example("correct horse battery"),
 		resource.Input("skip_password_check", func(u *User) *bool { return &u.unchecked }, func(_ context.Context, skip bool) (bool, error) { return skip, nil }).
