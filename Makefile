@@ -24,9 +24,9 @@ test: ## run all tests, on SQLite and on a PostgreSQL server (what is missing is
 	@go vet -tags bench ./...
 	@go test ./...
 
-long: ## run the walks over 100,000 users, chaos for 30 s and 50 kills
+long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, and 10 s of guesses at a password
 	@.ci/install
-	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone|TestManyStreams|TestDelivery' -timeout 40m -users 100000 -chaos 30s -kills 50 -gone 10s -streams 2000 -deliveries 10000
+	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone|TestAttack|TestManyStreams|TestDelivery' -timeout 40m -users 100000 -chaos 30s -kills 50 -gone 10s -attack 10s -streams 2000 -deliveries 10000
 
 bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)
 	@.ci/install

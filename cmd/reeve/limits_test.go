@@ -1,9 +1,17 @@
 package main
 
 import (
+	"flag"
 	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -11,6 +19,8 @@ import (
 
 	"reeve/resource"
 )
+
+var attackFor = flag.Duration("attack", 2*time.Second, "how long TestAttack tries to guess a password on each database; from 10s on, others must keep their rate")
 
 // day has a window so long that no test meets its end, but for one at midnight.
 const day = "auth: {sign_in: {per_account: 4, per_address: 12, window: 24h}}\n"
@@ -78,6 +88,18 @@ func TestSignInIsLimited(t *testing.T) {
 				t.Errorf("another account: %d", a.StatusCode)
 			}
 		}
+
+		// Many at once are right: while one is under way it counts as failed, so they take turns.
+		_, many := one.person("many")
+		var all sync.WaitGroup
+		for range 32 {
+			all.Go(func() {
+				if a, err := many.try("GET", "/api/admin/v1/me", nil); err != nil || a.StatusCode != 200 {
+					t.Errorf("one of many at once: %v, %v", a.Response, err)
+				}
+			})
+		}
+		all.Wait()
 
 		// The address has failed eight times; four more are too many.
 		for i := range 4 {
@@ -154,4 +176,190 @@ func TestTriesAreLimited(t *testing.T) {
 			t.Errorf("what else is tried: %d", a.StatusCode)
 		}
 	})
+}
+
+// attackRate is how many attempts a second an attack makes.
+const attackRate = 1000
+
+// outcome is what an attack came to.
+type outcome struct{ failed, refused, busy atomic.Int64 }
+
+// attack tries to guess a password for a while, as often as it should in all.
+func (s *server) attack(name string, duration time.Duration, o *outcome) {
+	guesses, attackers := make(chan int), sync.WaitGroup{}
+	for range 32 {
+		attackers.Go(func() {
+			for i := range guesses {
+				r, err := http.NewRequestWithContext(s.Context(), "GET", s.bases[0]+"/api/admin/v1/me", nil)
+				if err != nil {
+					s.Error(err)
+					continue
+				}
+				r.SetBasicAuth(name, fmt.Sprint("guess-", i))
+				response, err := s.client.Do(r)
+				if err != nil {
+					s.Error(err)
+					continue
+				}
+				if _, err := io.Copy(io.Discard, response.Body); err != nil {
+					s.Error(err)
+				}
+				response.Body.Close()
+				again := response.Header.Get("Retry-After") != ""
+				switch {
+				case response.StatusCode == 401 && !again:
+					o.failed.Add(1)
+				case response.StatusCode == 429 && again:
+					o.refused.Add(1)
+				case response.StatusCode == 503 && again:
+					o.busy.Add(1)
+				default:
+					s.Errorf("guess %d: %d", i, response.StatusCode)
+				}
+			}
+		})
+	}
+	begin := time.Now()
+	for i := range int(duration.Seconds() * attackRate) {
+		time.Sleep(time.Until(begin.Add(time.Duration(i) * time.Second / attackRate)))
+		guesses <- i
+	}
+	close(guesses)
+	attackers.Wait()
+	if took := time.Since(begin); took > duration+duration/10 && duration >= 10*time.Second {
+		s.Errorf("the attack of %s took %s", duration, took)
+	}
+}
+
+// rates are how many requests with a token are answered in a second while something goes on, in each half of a second.
+func (s *server) rates(token credential, while func()) (rates []float64) {
+	var answered atomic.Int64
+	var done atomic.Bool
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for !done.Load() {
+				if a, err := s.try("GET", "/api/admin/v1/users?page[first]=100", nil, "Authorization: "+token.header); err != nil || a.StatusCode != 200 {
+					s.Errorf("a request of somebody else: %v, %v", a.Response, err)
+				}
+				answered.Add(1)
+			}
+		})
+	}
+	clients.Go(func() {
+		for !done.Load() {
+			begin, before := time.Now(), answered.Load()
+			time.Sleep(500 * time.Millisecond)
+			rates = append(rates, float64(answered.Load()-before)/time.Since(begin).Seconds())
+		}
+	})
+	while()
+	done.Store(true)
+	clients.Wait()
+	return rates
+}
+
+// median leaves out the halves of a second in which the machine did something else.
+func median(rates []float64) float64 {
+	slices.Sort(rates)
+	return rates[len(rates)/2]
+}
+
+// TestAttack has one account guessed at a thousand times a second. As many guesses get through as may; the others are
+// refused, and told of. Others go on meanwhile, memory stays as it is, and the owner gets in after the window.
+func TestAttack(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		prepare(t, uri)
+		window := *attackFor + 3*time.Second
+		p := launch(t, uri, everything+fmt.Sprintf("auth: {sign_in: {window: %s}}\n", window))
+		token := p.personalToken("other")
+		owner, _ := p.person("owned")
+		made := p.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{"urn:reeve:*:*"}},
+			map[string]any{"user": toOne("user", owner)}))
+		owned := credential{header: "Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token"))}
+
+		quiet := func() { time.Sleep(*attackFor / 2) }
+		rates, idle := p.rates(token, quiet), p.memory("VmRSS")
+		begin := time.Now().Truncate(window).Add(window)
+		time.Sleep(time.Until(begin)) // so that all of it is in one window, unless the machine is slow
+		var guesses outcome
+		var owners int64 // attempts that are refused
+		during := median(p.rates(token, func() {
+			var attack sync.WaitGroup
+			attack.Go(func() { p.attack("owned", *attackFor, &guesses) })
+			for guesses.refused.Load() == 0 && time.Since(begin) < 2**attackFor {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if a := p.signIn("owned", "so-it-goes-on-1969"); a.StatusCode != 429 {
+				t.Errorf("the owner in the midst of it: %d", a.StatusCode)
+			}
+			owners++
+			if a := p.send("GET", "/api/admin/v1/me", nil, "Authorization: "+owned.header); a.StatusCode != 200 {
+				t.Errorf("the owner's token: %d", a.StatusCode)
+			}
+			attack.Wait()
+		}))
+		end := time.Now()
+		alone := median(append(rates, p.rates(token, quiet)...))
+		windows := 1 + int64(end.Truncate(window).Sub(begin.Truncate(window))/window)
+		failed, refused, busy := guesses.failed.Load(), guesses.refused.Load(), guesses.busy.Load()
+		t.Logf("%d guesses failed in %d windows, %d were refused, %d found too many waiting", failed, windows, refused, busy)
+		if failed < 10 || failed > 10*windows {
+			t.Errorf("%d guesses got through in %d windows", failed, windows)
+		}
+		kept := during / alone
+		t.Logf("others sent %.0f requests a second before and after, and %.0f meanwhile: they kept %.2f", alone, during, kept)
+		if *attackFor >= 10*time.Second && kept < 0.8 {
+			t.Error("others did not keep 0.8 of their rate")
+		}
+		peak := p.memory("VmHWM")
+		t.Logf("memory was %d MiB, and at most %d", idle>>20, peak>>20)
+		if peak > 192<<20 {
+			t.Error("memory was not bounded")
+		}
+
+		for a := p.signIn("owned", "so-it-goes-on-1969"); a.StatusCode != 200; a = p.signIn("owned", "so-it-goes-on-1969") {
+			if a.StatusCode != 429 || time.Since(end) > 2*window {
+				t.Fatalf("the owner %s after the attack: %d", time.Since(end), a.StatusCode)
+			}
+			owners++
+			seconds, err := strconv.Atoi(a.Header.Get("Retry-After"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Duration(seconds) * time.Second)
+		}
+		if err := p.end(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if n := p.count("SELECT count(*) FROM events WHERE verb = 'sign-in-failed'"); int64(n) != failed {
+			t.Errorf("%d events of %d attempts that failed", n, failed)
+		}
+		told, err := opened(t, uri).attempts.Close(t.Context(), time.Now().Add(time.Hour))
+		if err != nil || int64(told) > windows || told == 0 {
+			t.Errorf("%d events of what was refused in %d windows: %v", told, windows, err)
+		}
+		if n := p.count("SELECT sum(count) FROM events WHERE verb = 'sign-in-refused'"); int64(n) != refused+owners {
+			t.Errorf("%d attempts were refused and %d told of", refused+owners, n)
+		}
+	})
+}
+
+// memory is what the kernel says of the memory of the process, in bytes: VmRSS for now, VmHWM for the most ever.
+func (p *process) memory(what string) (bytes int64) {
+	p.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, what+":"); ok {
+			if _, err := fmt.Sscanf(rest, "%d kB", &bytes); err != nil {
+				p.Fatal(err)
+			}
+			return bytes << 10
+		}
+	}
+	p.Fatalf("there is no %s", what)
+	return 0
 }
