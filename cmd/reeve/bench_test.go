@@ -18,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -367,12 +366,6 @@ func memory(pid int, name string) float64 {
 		}
 	}
 	return 0
-}
-
-func median(figures []float64) float64 {
-	slices.Sort(figures)
-	n := len(figures)
-	return (figures[(n-1)/2] + figures[n/2]) / 2
 }
 
 // reeve runs a command of Reeve's to its end.
