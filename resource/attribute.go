@@ -45,8 +45,9 @@ type AttributeDescription struct {
 
 	Confidential bool `json:"-"` // no event shows it, since the trail outlives it
 
-	ops   []Op      // the filters on it
-	state Condition // what it shows, if it is a [State]
+	ops    []Op      // the filters on it
+	state  Condition // what it shows, if it is a [State]
+	masked bool      // see [Attribute.Masked]
 }
 
 // Visible reports whether answers show the attribute.
@@ -208,6 +209,23 @@ func (a Attribute[T]) WriteOnly() Attribute[T] { a.AttributeDescription.WriteOnl
 // Secret has the attribute sealed at rest and kept out of answers, events, logs and filters. Requests may
 // still give it.
 func (a Attribute[T]) Secret() Attribute[T] { a.AttributeDescription.Secret = true; return a }
+
+// Mask stands for a value that is kept secret.
+const Mask = "************"
+
+// Masked shows [Mask] instead of the value, in answers and in events, of those rows that keep it secret. There are no
+// filters on it.
+func (a Attribute[T]) Masked(secret func(row *T) bool) Attribute[T] {
+	show := a.append
+	a.masked = true
+	a.append = func(dst []byte, row *T, view *View) []byte {
+		if secret(row) {
+			return AppendString(dst, Mask)
+		}
+		return show(dst, row, view)
+	}
+	return a
+}
 
 // Created sets the attribute to the time of the creation and makes it read only.
 func (a Attribute[T]) Created() Attribute[T] {

@@ -126,7 +126,7 @@ func (o *outline) verify() error {
 			find("attribute %q is set to the time of the creation, but is no time", d.Name)
 		}
 		for _, op := range d.ops {
-			if !d.Stored || d.Secret || !op.fits(d.Kind) {
+			if !d.Stored || d.Secret || d.masked || !op.fits(d.Kind) {
 				find("attribute %q cannot be filtered by %q", d.Name, op)
 			}
 		}
@@ -202,7 +202,7 @@ func (o *outline) kindOf(name string) Kind {
 		return ID
 	}
 	for i := range o.attributes {
-		if a := &o.attributes[i]; a.Name == name && a.Stored && !a.Secret {
+		if a := &o.attributes[i]; a.Name == name && a.Stored && !a.Secret && !a.masked {
 			return a.Kind
 		}
 	}

@@ -78,6 +78,24 @@ func Only[T any](ctx context.Context, list func(ctx context.Context, q Query) (P
 	return &page.Rows[0], nil
 }
 
+// Every is all rows that meet a condition, by id, for where there are few of them. Fields are as in [Query].
+func Every[T any](
+	ctx context.Context, schema *Schema[T], list func(ctx context.Context, q Query) (Page[T], error), where Condition, fields ...string,
+) (rows []T, err error) {
+	q := Query{Where: where, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: fields}
+	for {
+		page, err := list(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, page.Rows...)
+		if !page.Next {
+			return rows, nil
+		}
+		q.Window = q.Window.Next(pagination.At(*schema.ID(&rows[len(rows)-1])))
+	}
+}
+
 // Linkage keeps the links of one to-many reference. Adding a link that is there and removing one that is not
 // succeed and change nothing; the methods that write answer the links that changed.
 type Linkage interface {

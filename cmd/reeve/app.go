@@ -13,6 +13,7 @@ import (
 	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/activity"
+	"reeve/resource/allowedaddress"
 	"reeve/resource/attempt"
 	"reeve/resource/client"
 	"reeve/resource/event"
@@ -24,7 +25,9 @@ import (
 	"reeve/resource/permission"
 	"reeve/resource/presence"
 	"reeve/resource/role"
+	self "reeve/resource/server"
 	"reeve/resource/session"
+	"reeve/resource/setting"
 	"reeve/resource/token"
 	"reeve/resource/types"
 	"reeve/resource/user"
@@ -60,6 +63,11 @@ type app struct {
 	limiter   *auth.Limiter
 	passwords *auth.Passwords
 	modules   *module.Loader
+	started   time.Time
+	config    *configuration
+	settings  *setting.Keeper
+	guard     *allowedaddress.Guard
+	certified []*certificate // of the listeners
 	presence  *presence.Keeper
 
 	messages   *storage.Table[message.Message]
@@ -70,7 +78,7 @@ type app struct {
 
 // open puts the program together over its database, whose tables may still be out of date.
 func open(ctx context.Context, c *configuration) (*app, error) {
-	a := &app{}
+	a := &app{started: resource.Cut(time.Now()), config: c}
 	var level, libraries slog.LevelVar
 	logLevel.Follow(c.Store, func(text string) {
 		if err := level.UnmarshalText([]byte(text)); err == nil { // it is checked
@@ -125,6 +133,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.tallies = table(d, attempt.Schema)
 	a.messages, a.recipients, a.broadcasts = table(d, message.Schema), table(d, message.RecipientSchema), table(d, message.BroadcastSchema)
 	nodes, connections := table(d, presence.NodeSchema), table(d, presence.ConnectionSchema)
+	overrides := table(d, setting.OverrideSchema)
+	addresses := table(d, allowedaddress.Schema)
 	if d.err != nil {
 		return d.err
 	}
@@ -144,6 +154,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 		Lookup: a.password, Rehash: a.rehash, Failed: a.signInFailed, Limiter: a.limiter, Clock: time.Now,
 	})
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
+	a.settings = setting.NewKeeper(setting.Config{Store: a.config.Store, Database: a.database, Overrides: overrides, Log: a.log})
+	a.guard = allowedaddress.NewGuard(allowedaddress.Config{Database: a.database, Addresses: addresses, Log: a.log})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	a.modules = module.NewLoader(module.Config{Registry: registry, Database: db, Loadings: loadings, Log: a.log})
@@ -155,6 +167,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
 			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
+			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),
 		},
 	}, a.newMessages(c))
 }

@@ -171,6 +171,32 @@ type (
 		Principal   *decodedName    `jsonapi:"relation,principal"`
 		Session     *decodedSession `jsonapi:"relation,session"`
 	}
+	decodedSetting struct {
+		ID           string     `jsonapi:"primary,setting"`
+		Name         string     `jsonapi:"attr,name"`
+		Section      *string    `jsonapi:"attr,section"`
+		Key          string     `jsonapi:"attr,key"`
+		Kind         string     `jsonapi:"attr,kind"`
+		Doc          string     `jsonapi:"attr,doc"`
+		Source       string     `jsonapi:"attr,source"`
+		Secret       bool       `jsonapi:"attr,secret"`
+		Fixed        bool       `jsonapi:"attr,fixed"`
+		NeedsRestart bool       `jsonapi:"attr,needs_restart"`
+		ChangedAt    *time.Time `jsonapi:"attr,changed_at,iso8601"`
+	}
+	decodedAddress struct {
+		ID        string    `jsonapi:"primary,allowed-address"`
+		Address   string    `jsonapi:"attr,address"`
+		Comment   *string   `jsonapi:"attr,comment"`
+		Source    string    `jsonapi:"attr,source"`
+		CreatedAt time.Time `jsonapi:"attr,created_at,iso8601"`
+	}
+	decodedServer struct {
+		ID        string    `jsonapi:"primary,server"`
+		Name      string    `jsonapi:"attr,name"`
+		Version   string    `jsonapi:"attr,version"`
+		StartedAt time.Time `jsonapi:"attr,started_at,iso8601"`
+	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
 		Version string  `jsonapi:"attr,version"`
@@ -209,12 +235,13 @@ type (
 var decoded = map[string]any{
 	"user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
-	"role": decodedRole{}, "permission": decodedPermission{},
+	"role": decodedRole{}, "permission": decodedPermission{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 }
 
-// mixed are the members that no field of a model can hold, since they name resources of several types.
-var mixed = map[string]bool{"event actor": true, "event target": true}
+// mixed are the members that no field of a model can hold, since they name resources of several types, or have values of
+// several kinds.
+var mixed = map[string]bool{"event actor": true, "event target": true, "setting value": true, "setting default": true}
 
 // TestGoogleDecodes has google/jsonapi decode lists, resources, what they include, and the answers to creations,
 // and compares what it makes of them with what is there.
@@ -226,6 +253,7 @@ func TestGoogleDecodes(t *testing.T) {
 		}
 		created := map[string]string{}
 		support := map[string]any{"data": []any{map[string]any{"type": "role", "id": idOf(s.get("roles/by-name/support"))}}}
+		s.do(201, "POST", "allowed-addresses", resourceDocument("allowed-address", "", map[string]any{"address": "127.0.0.0/8"}, nil))
 		for _, document := range []map[string]any{
 			resourceDocument("user", "", map[string]any{"username": "decoded", "email": "decoded@example.com"}, map[string]any{"roles": support}),
 			resourceDocument("group", "", map[string]any{"name": "Decoders"}, map[string]any{

@@ -18,6 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"reeve/auth"
+	"reeve/resource/allowedaddress"
 	"reeve/resource/client"
 	"reeve/resource/setting"
 )
@@ -35,8 +36,16 @@ var (
 		}
 		return nil
 	}).Restart()
-	httpTrustedProxies = setting.New("http.trusted_proxies", []auth.Network(nil), "The addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count.")
-	httpCORSOrigins    = setting.New("http.cors_origins", []string(nil), "The origins whose pages may call the API.")
+	httpTrustedProxies   = setting.New("http.trusted_proxies", []auth.Network(nil), "The addresses and networks whose X-Forwarded-For and X-Forwarded-Proto count.")
+	httpAllowedAddresses = setting.New("http.allowed_addresses", []auth.Network(nil),
+		"The addresses and networks from which the admin API may be used, besides those that are stored; anywhere if there are neither.",
+		func(addresses []auth.Network) error {
+			if len(addresses) > allowedaddress.Max {
+				return fmt.Errorf("must have at most %d items", allowedaddress.Max)
+			}
+			return nil
+		}).Fixed()
+	httpCORSOrigins = setting.New("http.cors_origins", []string(nil), "The origins whose pages may call the API.")
 
 	clientsSetting = setting.New("clients", []clientConfiguration(nil), "The OAuth clients that are known from the start.").Fixed().Secret()
 	adminClients   = setting.New("policy.data.admin_clients", []string(nil), "The clients that may ask for urn:mas:admin.").Fixed()
@@ -83,7 +92,7 @@ var (
 
 // declarations are the settings of the core, and of the modules that come with the program.
 var declarations = []setting.Declaration{
-	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, clientsSetting, adminClients,
+	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, httpAllowedAddresses, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
 	authBasicEnabled, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,

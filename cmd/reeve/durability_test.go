@@ -43,7 +43,8 @@ type process struct {
 // test, if it still runs.
 func launch(t *testing.T, uri, yaml string) *process {
 	t.Helper()
-	cmd := exec.Command(os.Args[0], "--config", written(t, yaml), "serve")
+	path := written(t, yaml)
+	cmd := exec.Command(os.Args[0], "--config", path, "serve")
 	cmd.Env = append(append(os.Environ(), asProgram+"=1"), environment(uri)...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -55,6 +56,7 @@ func launch(t *testing.T, uri, yaml string) *process {
 		t.Fatal(err)
 	}
 	p := &process{newTestServer(t, uri), cmd, make(chan error, 1)}
+	p.path = path
 	t.Cleanup(func() { p.end(syscall.SIGKILL) })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	go func() { p.exited <- cmd.Wait() }()

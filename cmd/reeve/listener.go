@@ -83,6 +83,17 @@ func under(base string, next http.Handler) http.Handler {
 	})
 }
 
+// guarded refuses what does not come from an allowed address.
+func (a *app) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if from := auth.OriginOf(r.Context()).Address.Addr(); !a.guard.Allows(from) {
+			httpapi.Failure(resource.Errorf(resource.Forbidden, "the admin API cannot be used from %s", from)).ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
 // requireTLS refuses what did not come over TLS: what it carried has been readable on its way.
 func requireTLS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -130,21 +141,34 @@ func withOrigin(proxies func() []auth.Network, next http.Handler) http.Handler {
 	})
 }
 
-// listen opens one bind of a listener, over TLS if it has a certificate.
-func (l *listenerConfiguration) listen(i int) (net.Listener, error) {
-	address, err := l.address(i)
-	if err != nil {
-		return nil, err
+// listen opens the binds of a listener, over TLS if it has a certificate.
+func (a *app) listen(l *listenerConfiguration) (listeners []net.Listener, err error) {
+	var config *tls.Config
+	if l.TLS.CertificateFile != "" {
+		c := &certificate{listener: l.Name, files: l.TLS}
+		renew, err := c.read()
+		if err != nil {
+			return nil, err
+		}
+		renew()
+		a.certified = append(a.certified, c)
+		config = c.config()
 	}
-	listener, err := net.Listen("tcp", address)
-	if err != nil || l.TLS.CertificateFile == "" {
-		return listener, err
+	for i := range l.Binds {
+		address, err := l.address(i)
+		if err != nil {
+			return nil, err
+		}
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return nil, err
+		}
+		if config != nil {
+			listener = tls.NewListener(listener, config)
+		}
+		listeners = append(listeners, listener)
 	}
-	certificate, err := tls.LoadX509KeyPair(l.TLS.CertificateFile, l.TLS.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("listener %q: %w (and closing: %v)", l.Name, err, listener.Close())
-	}
-	return tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{certificate}, NextProtos: []string{"h2", "http/1.1"}}), nil
+	return listeners, nil
 }
 
 // url is where a bind is reached, and what is served there.

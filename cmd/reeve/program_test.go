@@ -70,6 +70,7 @@ type server struct {
 	*testing.T
 	app    *app // nil if it serves in another process
 	uri    string
+	path   string   // of its configuration
 	bases  []string // where each bind listens
 	client *http.Client
 	user   string // who requests are sent as, by Basic
@@ -119,7 +120,8 @@ func (s *server) another(yaml string) *server {
 // node serves a configuration out of a database that is prepared first.
 func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *app) error) *server {
 	t.Helper()
-	c, err := readConfiguration(written(t, yaml), environment(uri), nil)
+	path := written(t, yaml)
+	c, err := readConfiguration(path, environment(uri), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +143,7 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 		a.close()
 	})
 	s := newTestServer(t, uri)
-	s.app = a
+	s.app, s.path = a, path
 	select {
 	case line := <-announced:
 		s.bases = bases(line)

@@ -19,7 +19,6 @@ import (
 	"reeve/auth/oauth"
 	"reeve/resource"
 	"reeve/resource/attempt"
-	"reeve/resource/client"
 	"reeve/resource/httpapi"
 	"reeve/resource/idempotency"
 	"reeve/resource/openapi"
@@ -47,7 +46,14 @@ func (serve) Run(ctx context.Context, c *configuration) error {
 
 // serve serves until the context ends, and then lets the requests in flight end. It announces where it listens.
 func (a *app) serve(ctx context.Context, c *configuration, announce func(line string)) error {
-	if err := client.Configure(ctx, a.database, a.clients, time.Now(), staticClients(c), adminClients.In(c)); err != nil {
+	if err := a.settings.Load(ctx); err != nil {
+		return err
+	}
+	c.Pin()
+	if err := a.configure(ctx, c); err != nil {
+		return err
+	}
+	if err := a.guard.Load(ctx); err != nil {
 		return err
 	}
 	if err := a.presence.Join(ctx); err != nil {
@@ -71,11 +77,11 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	for _, l := range httpListeners.In(c) {
 		server := newServer(l.handler(c, served, a.rest))
 		server.RegisterOnShutdown(streams.Stop)
-		for bind := range l.Binds {
-			listener, err := l.listen(bind)
-			if err != nil {
-				return err
-			}
+		listeners, err := a.listen(&l)
+		if err != nil {
+			return err
+		}
+		for _, listener := range listeners {
 			endpoints = append(endpoints, endpoint{server, listener})
 			places = append(places, l.url(listener))
 		}
@@ -91,6 +97,9 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	workers.Go(func() error { return a.activity.Run(working) })
 	workers.Go(func() error { return a.modules.Run(working) })
 	workers.Go(func() error { return a.limiter.Run(working) })
+	workers.Go(func() error { return a.settings.Run(working) })
+	workers.Go(func() error { return a.guard.Run(working) })
+	workers.Go(func() error { return a.reloadOn(working) })
 	// A node takes leave once the sessions of its streams are finished.
 	present, leave := context.WithCancel(context.WithoutCancel(ctx))
 	workers.Go(func() error { defer leave(); return streams.Run(working) })
@@ -138,11 +147,12 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 		}
 	}
 	configured := func(next http.Handler) http.Handler { return configuredOrigins(next, c) }
+	admin := func(next http.Handler) http.Handler { return a.guarded(configured(next)) }
 	return mounts{
 		serveAdminAPI: func(r *mux.Router) {
-			r.PathPrefix(httpapi.Base).Handler(configured(api))
-			r.Path(openapi.SpecPath).Handler(configured(reads(openapi.Handler(a.engine.Registry(), info))))
-			page := reads(openapi.UI(info()))
+			r.PathPrefix(httpapi.Base).Handler(admin(api))
+			r.Path(openapi.SpecPath).Handler(admin(reads(openapi.Handler(a.engine.Registry(), info))))
+			page := a.guarded(reads(openapi.UI(info())))
 			r.Path(strings.TrimSuffix(openapi.UIPath, "/")).Handler(page) // it redirects
 			r.PathPrefix(openapi.UIPath).Handler(page)
 		},

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -56,6 +57,7 @@ func TestSpecIsTrue(t *testing.T) {
 		const password = "correct horse battery" // of users that are made here
 		change := func(int) map[string]any { return map[string]any{"current_password": password, "password": password} }
 		email := func(n int) map[string]any { return map[string]any{"email": fmt.Sprintf("changed-%d@example.com", n)} }
+		named := func(n int) map[string]any { return map[string]any{"value": fmt.Sprint("named ", n)} }
 		err = openapitest.Check(doc, openapitest.Server{
 			Do: func(r *http.Request) *http.Response {
 				r = r.Clone(t.Context())
@@ -69,7 +71,10 @@ func TestSpecIsTrue(t *testing.T) {
 				}
 				return response
 			},
-			Make: map[string]func() (string, error){"session": s.newSession, "client": func() (string, error) {
+			Make: map[string]func() (string, error){"setting": func() (string, error) {
+				s.set(200, "server.name", fmt.Sprint("made at ", time.Now())) // so that something is stored
+				return idOf(s.get("settings/by-name/server.name")), nil
+			}, "session": s.newSession, "client": func() (string, error) {
 				return fmt.Sprint(s.register(201, map[string]any{"redirect_uris": []string{"https://x.example.com/"}})["client_id"]), nil
 			}, "module": func() (string, error) { return idOf(s.module(200, "space", "load")), nil }, "recipient": func() (string, error) {
 				sent := s.do(201, "POST", "messages", resourceDocument("message", "", map[string]any{"body": "So it goes.", "to": []string{"quentin"}}, nil))
@@ -79,7 +84,10 @@ func TestSpecIsTrue(t *testing.T) {
 				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },
 				"updateRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-", n)} },
 				"updateRoleByName": func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-by-name-", n)} },
-				"updateUser":       email, "updateUserByUsername": email,
+				"updateUser":       email, "updateUserByUsername": email, "updateSetting": named, "updateSettingByName": named,
+				"createAllowedAddress": func(n int) map[string]any {
+					return map[string]any{"address": fmt.Sprintf("127.%d.%d.0/8", n>>8, n&255)}
+				},
 				"changePasswordUser": change, "changePasswordUserByUsername": change,
 				"createUser": func(n int) map[string]any {
 					return map[string]any{"username": fmt.Sprint("made-", n), "email": fmt.Sprintf("made-%d@example.com", n)}

@@ -15,7 +15,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"reeve/auth"
-	"reeve/pagination"
 	"reeve/resource"
 )
 
@@ -31,7 +30,7 @@ type Static struct {
 
 // Configure makes the static clients of the table agree with the configuration, in one transaction: new ones
 // are inserted, those that are gone are deleted with all their tokens. The client_ids in admins are those of the
-// clients that may ask for scopes of the admin API.
+// clients that may ask for scopes of the admin API. What is wrong with any of that is Conflict.
 func Configure(
 	ctx context.Context, db resource.Transactor, clients resource.Store[Client], now time.Time,
 	statics []Static, admins []string,
@@ -145,7 +144,7 @@ func (s *Static) apply(ctx context.Context, c *Client, admin bool) error {
 // minSecretLength is how many characters the secret of a static client has at least.
 const minSecretLength = 8
 
-// verify checks the clients of a configuration and reports every finding at once.
+// verify checks the clients of a configuration and reports every finding at once, as Conflict.
 func verify(statics []Static, admins []string) error {
 	var found []error
 	for _, id := range admins {
@@ -183,32 +182,25 @@ func verify(statics []Static, admins []string) error {
 			find(fmt.Sprintf("must have a client_auth_method of %s, %s or %s", SecretBasic, SecretPost, Public))
 		}
 	}
-	return errors.Join(found...)
+	if err := errors.Join(found...); err != nil {
+		return resource.Errorf(resource.Conflict, "%v", err)
+	}
+	return nil
 }
 
 func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
 // removeOthers deletes the static clients that are not wanted, and says which they were.
 func removeOthers(ctx context.Context, clients resource.Store[Client], wanted map[ulid.ULID]bool) (removed []ulid.ULID, err error) {
-	static := resource.Equal("is_static", true)
-	q := resource.Query{Where: static, Window: pagination.First(100), Count: pagination.CountNone}
-	for {
-		page, err := clients.List(ctx, q)
-		if err != nil {
+	statics, err := resource.Every(ctx, &Schema, clients.List, resource.Equal("is_static", true))
+	for _, c := range statics {
+		if wanted[c.ID] {
+			continue
+		}
+		if err := clients.Delete(ctx, c.ID); err != nil {
 			return nil, err
 		}
-		for _, c := range page.Rows {
-			if wanted[c.ID] {
-				continue
-			}
-			if err := clients.Delete(ctx, c.ID); err != nil {
-				return nil, err
-			}
-			removed = append(removed, c.ID)
-		}
-		if !page.Next {
-			return removed, nil
-		}
-		q.Window = q.Window.Next(pagination.At(page.Rows[len(page.Rows)-1].ID))
+		removed = append(removed, c.ID)
 	}
+	return removed, err
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"reeve/auth"
-	"reeve/pagination"
 	"reeve/resource"
 )
 
@@ -123,25 +122,19 @@ func parse(texts []string) (permissions []auth.Permission, err error) {
 
 // permissions are those of all roles that meet a condition.
 func permissions(ctx context.Context, roles resource.Store[Role], where resource.Condition) ([]auth.Permission, error) {
+	rows, err := resource.Every(ctx, &Schema, roles.List, where, "permissions")
+	if err != nil {
+		return nil, err
+	}
 	var all []auth.Permission
-	window := pagination.First(pagination.MaxSize)
-	for {
-		page, err := roles.List(ctx, resource.Query{Where: where, Window: window, Count: pagination.CountNone, Fields: []string{"permissions"}})
+	for i := range rows {
+		some, err := parse(rows[i].Permissions)
 		if err != nil {
 			return nil, err
 		}
-		for i := range page.Rows {
-			some, err := parse(page.Rows[i].Permissions)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, some...)
-		}
-		if !page.Next {
-			return all, nil
-		}
-		window = window.Next(pagination.At(page.Rows[len(page.Rows)-1].ID))
+		all = append(all, some...)
 	}
+	return all, nil
 }
 
 // Rights are the permissions of a user by the roles that they have, and those of the groups that they are in.

@@ -240,3 +240,12 @@ func plain(v any) any {
 	}
 	return text
 }
+
+// render is a value as JSON.
+func render(v any) json.RawMessage {
+	text, err := json.Marshal(plain(v))
+	if err != nil {
+		panic(err) // it was read from JSON
+	}
+	return text
+}

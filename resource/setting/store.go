@@ -51,7 +51,8 @@ type state struct {
 }
 
 type configured struct {
-	value  any
+	value  any // what is stored, or else what the other sources say
+	under  any // what those say
 	source Source
 }
 
@@ -224,7 +225,7 @@ func (s *Store) resolve(settings map[string]*about, layers []Layer) (map[string]
 	var found []error
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		a := settings[name]
-		c := configured{a.fallback, Default}
+		c := configured{a.fallback, a.fallback, Default}
 		for _, layer := range layers {
 			v, ok := find(layer.Values, name)
 			if text, isText := v.(string); isText && layer.Source != File {
@@ -238,11 +239,11 @@ func (s *Store) resolve(settings map[string]*about, layers []Layer) (map[string]
 				found = append(found, fmt.Errorf("%s (%s): %w", name, layer.Source, err))
 				continue
 			}
-			c = configured{value, layer.Source}
+			c = configured{value, value, layer.Source}
 		}
 		if text, ok := s.stored[name]; ok {
 			if value, err := a.read(text); err == nil { // Override has told of it, or it was not declared then
-				c = configured{value, Stored}
+				c.value = value
 			}
 		}
 		resolved[name] = c
