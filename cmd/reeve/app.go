@@ -198,6 +198,9 @@ func openCurrent(ctx context.Context, c *configuration) (*app, error) {
 		err = role.BuiltIn(ctx, a.database, a.roles, time.Now())
 	}
 	if err == nil {
+		err = a.settings.Load(ctx)
+	}
+	if err == nil {
 		err = a.modules.Open(ctx, a.engine, modulesEnabled.In(c))
 	}
 	if err != nil {

@@ -46,9 +46,6 @@ func (serve) Run(ctx context.Context, c *configuration) error {
 
 // serve serves until the context ends, and then lets the requests in flight end. It announces where it listens.
 func (a *app) serve(ctx context.Context, c *configuration, announce func(line string)) error {
-	if err := a.settings.Load(ctx); err != nil {
-		return err
-	}
 	c.Pin()
 	if err := a.configure(ctx, c); err != nil {
 		return err
