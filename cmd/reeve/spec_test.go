@@ -55,7 +55,7 @@ func TestSpecIsTrue(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.do(201, "POST", "allowed-addresses", resourceDocument("allowed-address", "", map[string]any{"address": "127.0.0.0/8"}, nil)) // so that others lock nobody out
-		const password = "correct horse battery" // of users that are made here
+		const password = "correct horse battery"                                                                                       // of users that are made here
 		change := func(int) map[string]any { return map[string]any{"current_password": password, "password": password} }
 		email := func(n int) map[string]any { return map[string]any{"email": fmt.Sprintf("changed-%d@example.com", n)} }
 		named := func(n int) map[string]any { return map[string]any{"value": fmt.Sprint("named ", n)} }
