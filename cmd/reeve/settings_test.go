@@ -166,7 +166,7 @@ func TestSettings(t *testing.T) {
 		}
 
 		// Who may change some settings may not change others.
-		_, as := s.person("limited", s.newRole("limited", "setting:read@auth.*", "setting:update@auth.basic.enabled"))
+		_, as := s.person("limited", s.newRole("limited", "setting:read@auth.basic.*", "setting:update@auth.basic.enabled"))
 		as.set(200, "auth.basic.enabled", true)
 		as.set(404, "server.name", "C")
 		if got := dig(as.get("settings"), "meta", "count"); got != 1.0 {
