@@ -259,7 +259,7 @@ func TestDelivery(t *testing.T) {
 			}
 			connections++
 			silent := time.AfterFunc(5*time.Second, l.close)
-			for range rand.IntN(20) {
+			for range rand.IntN(16) {
 				e, err := l.next(false)
 				if err != nil {
 					break
@@ -284,7 +284,7 @@ func TestDelivery(t *testing.T) {
 			}
 		}
 		t.Logf("%d messages over %d connections", received.Load(), connections)
-		if connections < total/20 {
+		if connections < total/10 {
 			t.Errorf("the consumer reconnected %d times only", connections)
 		}
 	})
