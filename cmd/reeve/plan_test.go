@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +21,7 @@ import (
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
+	"reeve/resource/message"
 	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/token"
@@ -36,6 +40,7 @@ func TestPlans(t *testing.T) {
 		planned(t, a.clients, client.Schema)
 		planned(t, a.roles, role.Schema)
 		planned(t, a.database.Events(), event.Schema)
+		plannedStreams(t, a)
 	})
 }
 
@@ -145,6 +150,74 @@ func crowded(t *testing.T, uri string) *app {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// plannedStreams reads the plans of what streams ask for: nothing is sorted that is not read, and no table is read from
+// its beginning.
+func plannedStreams(t *testing.T, a *app) {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := a.database.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	var last int64
+	eventually(t, 20*time.Second, "the events have positions", func() bool {
+		var err error
+		if _, last, err = a.database.Ends(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return last >= 10_000
+	})
+	stop()
+	running.Wait()
+	users, err := a.users.List(t.Context(), resource.Query{Window: pagination.First(100)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var messages []*message.Message
+	var recipients []*message.Recipient
+	now := time.Now()
+	for i := range 10_000 {
+		to := users.Rows[i%100].ID
+		m := &message.Message{ID: ulid.Make(), Body: "So it goes.", Sender: "reeve", CreatedAt: now}
+		r := &message.Recipient{ID: ulid.Make(), Message: m.ID, User: to, Status: message.Sent, DeliveredAt: now}
+		if i%100 == 7 {
+			r.DeliveredAt, r.WaitingFor = time.Time{}, to
+		}
+		messages, recipients = append(messages, m), append(recipients, r)
+	}
+	if err := errors.Join(a.messages.Create(t.Context(), messages...), a.recipients.Create(t.Context(), recipients...), a.database.Analyze(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	any := func(member string) (some resource.Any) {
+		for _, m := range messages[:20] {
+			some = append(some, resource.Equal(member, m.ID))
+		}
+		return some
+	}
+	page := func(where resource.Condition, order ...string) resource.Query {
+		q := resource.Query{Where: where, Window: pagination.First(500), Count: pagination.CountNone}
+		if order != nil {
+			q.Order = resource.ParseOrder(order)
+		}
+		return q
+	}
+	me := users.Rows[7].ID
+	for what, plan := range map[string]string{
+		"the next events":      explain(t, a.database.Events(), page(resource.Holds("position", resource.Greater, last-1000), "position")),
+		"the last event":       explain(t, a.database.Events(), page(resource.NotNull("position"), "-position")),
+		"events of messages":   explain(t, a.database.Events(), page(any("target"))),
+		"what waits":           explain(t, a.recipients, page(resource.Equal("waiting_for", me))),
+		"recipients":           explain(t, a.recipients, page(any("message"))),
+		"a user of recipients": explain(t, a.recipients, page(resource.All{any("message"), resource.Equal("user", me)})),
+	} {
+		if sorts(plan) || (walks(plan) || unindexed(plan)) && !taken(plan) {
+			t.Errorf("%s:\n%s", what, plan)
+		}
+	}
 }
 
 // planned reads the plans of one type's orders and filters, and of each with each, with values that most rows meet

@@ -250,14 +250,15 @@ func (s *Server) created(ctx context.Context, typ string, ids []ulid.ULID, until
 			any[i] = resource.Equal("target", id)
 		}
 		page, err := s.config.Events(ctx, resource.Query{
-			Where:  resource.All{any, resource.Equal("verb", resource.Create)},
-			Window: pagination.First(len(some)), Count: pagination.CountNone, Fields: []string{"position", "target"},
+			Where: any, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{"position", "target", "verb"},
 		})
 		if err != nil {
 			return nil, err
 		}
 		for i := range page.Rows {
-			positions[page.Rows[i].Target.ID] = page.Rows[i].Position
+			if e := &page.Rows[i]; e.Verb == resource.Create {
+				positions[e.Target.ID] = e.Position
+			}
 		}
 	}
 	var events []resource.Event
