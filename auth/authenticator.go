@@ -10,11 +10,13 @@ import (
 	"unicode/utf8"
 )
 
-// The two ways in which a request fails to say who sends it; both are 401. Why credentials are not valid (they
-// are unknown, wrong, expired, revoked) is nothing that their sender needs to learn.
+// The ways in which a request fails to say who sends it; all are 401. Why credentials are not valid (they
+// are unknown, wrong, expired, revoked) is nothing that their sender needs to learn. Only who knows the password hears of
+// the second factor.
 var (
-	ErrMissing = errors.New("the request has no credentials")
-	ErrInvalid = errors.New("the credentials of the request are not valid")
+	ErrMissing      = errors.New("the request has no credentials")
+	ErrInvalid      = errors.New("the credentials of the request are not valid")
+	ErrSecondFactor = errors.New("this user signs in with a second factor, so that name and password are not enough; use a token")
 )
 
 // Credentials are what an Authorization header gives: a token, or a name and a password.
@@ -101,8 +103,8 @@ func (a *Authenticator) Challenges() []string {
 	return challenges
 }
 
-// Authenticate finds out whom an Authorization header stands for. It returns ErrMissing, ErrInvalid, or the
-// error of a lookup.
+// Authenticate finds out whom an Authorization header stands for. It returns ErrMissing, ErrInvalid, ErrSecondFactor for
+// the right password of somebody who needs more, or the error of a lookup.
 func (a *Authenticator) Authenticate(ctx context.Context, header string) (*Principal, error) {
 	credentials, err := ParseAuthorization(header)
 	switch {
@@ -112,7 +114,11 @@ func (a *Authenticator) Authenticate(ctx context.Context, header string) (*Princ
 		return a.byToken(ctx, credentials.Token)
 	}
 	if passwords := a.lookups.Passwords(); passwords != nil {
-		return passwords.SignIn(ctx, credentials.Username, credentials.Password)
+		who, err := passwords.SignIn(ctx, credentials.Username, credentials.Password)
+		if err == nil && who.SecondFactor {
+			err = ErrSecondFactor
+		}
+		return who, err
 	}
 	return nil, ErrInvalid
 }

@@ -19,9 +19,10 @@ type AttemptKind string
 
 // The kinds of attempts.
 const (
-	SignInAttempt       AttemptKind = "sign-in"      // with a password
-	UserCodeAttempt     AttemptKind = "user-code"    // with what a device shows its user
-	RegistrationAttempt AttemptKind = "registration" // of a client, whether or not it fails
+	SignInAttempt       AttemptKind = "sign-in"       // with a password
+	UserCodeAttempt     AttemptKind = "user-code"     // with what a device shows its user
+	RegistrationAttempt AttemptKind = "registration"  // of a client, whether or not it fails
+	SecondFactorAttempt AttemptKind = "second-factor" // after the right password
 )
 
 // Limits are how many attempts of a kind may fail within a window, before all others are refused until it ends; 0 is any

@@ -16,6 +16,8 @@ type Principal struct {
 	Token       ulid.ULID // the personal token that the request comes with, zero if none
 	Client      ulid.ULID // the OAuth client that the principal is, or that a user acts through; zero if none
 	Permissions []Permission
+
+	SecondFactor bool // of a user: the password alone is not enough to sign in
 }
 
 // System is the program itself, as on its command line. It may do everything.

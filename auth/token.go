@@ -15,6 +15,7 @@ const (
 	AuthorizationCode = "rvc" // of the same, exchanged for the first tokens
 	DeviceCode        = "rvd" // of the same, with which a device asks for its tokens
 	BrowserToken      = "rvb" // of the same, in the cookie of a browser
+	PendingToken      = "rvf" // of the same, in the cookie of a browser whose user has still to show a second factor
 )
 
 const (

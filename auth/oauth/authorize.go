@@ -171,7 +171,7 @@ func (v *visit) grant(request *request, scopes []string, also func(ctx context.C
 	text, now := auth.NewToken(auth.AuthorizationCode), resource.Cut(v.config.Clock())
 	code := &Code{
 		ID: ulid.Make(), Hash: hashed(text), Client: request.client.ID, User: v.browser.User, Scopes: scopes, RedirectURI: request.redirectURI,
-		Challenge: request.challenge, Nonce: request.nonce, SignedInAt: v.browser.CreatedAt, CreatedAt: now, ExpiresAt: now.Add(codeLifetime),
+		Challenge: request.challenge, Nonce: request.nonce, SignedInAt: v.browser.CreatedAt, Methods: v.browser.Methods, CreatedAt: now, ExpiresAt: now.Add(codeLifetime),
 	}
 	err := v.config.Database.Transact(v.r.Context(), func(ctx context.Context) error {
 		if err := v.config.Codes.Create(ctx, code); err != nil {

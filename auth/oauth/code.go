@@ -42,7 +42,7 @@ func (p *protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Ac
 	if err != nil {
 		return nil, err
 	}
-	g.nonce, g.signedInAt = code.Nonce, code.SignedInAt
+	g.nonce, g.signedInAt, g.methods = code.Nonce, code.SignedInAt, code.Methods
 	response, err := s.begin(ctx, g, func(ctx context.Context) error {
 		_, err := s.config.Codes.Update(ctx, code.ID, func(code *Code) error {
 			if code.used() {

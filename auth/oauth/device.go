@@ -40,7 +40,7 @@ func (p *protocol) DeviceAuthorization(ctx context.Context, r *op.ClientRequest[
 	text, now := auth.NewToken(auth.DeviceCode), resource.Cut(s.config.Clock())
 	userCode := newUserCode()
 	d := &Device{
-		ID: ulid.Make(), Hash: hashed(text), UserCode: hashed(userCode), Client: c.ID, Scopes: scopes, Interval: pollInterval,
+		ID: ulid.Make(), Hash: hashed(text), UserCode: hashed(userCode), Client: c.ID, Scopes: scopes, Methods: []string{}, Interval: pollInterval,
 		CreatedAt: now, ExpiresAt: now.Add(deviceLifetime),
 	}
 	if err := s.config.Devices.Create(ctx, d); err != nil {
@@ -105,7 +105,7 @@ func (p *protocol) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Dev
 	if err != nil {
 		return nil, err
 	}
-	g.signedInAt = d.SignedInAt
+	g.signedInAt, g.methods = d.SignedInAt, d.Methods
 	response, err := s.begin(ctx, g, func(ctx context.Context) error { return s.config.Devices.Delete(ctx, d.ID) })
 	if resource.Is(err, resource.NotFound) { // it asked twice at once
 		return nil, invalidGrant
@@ -135,7 +135,7 @@ func (s *Server) pending(ctx context.Context, d *Device, now time.Time) error {
 
 // device serves the page where a user lets a device in (RFC 8628, 3.3).
 func (v *visit) device() error {
-	if ok, err := v.signedIn(false, page{}); !ok {
+	if ok, err := v.signedIn(false, page{Purpose: "to connect a device"}); !ok {
 		return err
 	}
 	ctx, text := v.r.Context(), v.r.URL.Query().Get("user_code")
@@ -184,7 +184,7 @@ func (v *visit) decide(d *Device, c *client.Client, allowed bool, scopes []strin
 			if !isZero(d.User) {
 				return errUsed
 			}
-			d.User, d.Allowed, d.SignedInAt = v.browser.User, allowed, v.browser.CreatedAt
+			d.User, d.Allowed, d.SignedInAt, d.Methods = v.browser.User, allowed, v.browser.CreatedAt, v.browser.Methods
 			if allowed {
 				d.Scopes = scopes
 			}

@@ -26,6 +26,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 
 	"reeve/auth"
+	"reeve/auth/factor"
 	"reeve/resource"
 	"reeve/resource/client"
 	"reeve/resource/user"
@@ -42,9 +43,14 @@ type Config struct {
 	Tokens    resource.Store[AccessToken]
 	Refreshes resource.Store[RefreshToken]
 	Browsers  resource.Store[Browser]
+	Pending   resource.Store[Pending]
 	Devices   resource.Store[Device]
 	Consents  resource.Store[Consent]
 	Keys      resource.Store[Key]
+
+	// Factors are the second factors of users: of those for whom Principal.SecondFactor says so one is asked for, or they
+	// have to set one up.
+	Factors *factor.Factors
 
 	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's, and leaves
 	// the event of that.
@@ -77,12 +83,14 @@ type Config struct {
 var (
 	DiscoveryPaths = []string{oidc.DiscoveryEndpoint, metadataPath}
 	Paths          = []string{tokenPath, deviceAuthorizationPath, revocationPath, introspectionPath, registrationPath, userinfoPath, keysPath}
-	PagePaths      = []string{authorizePath, devicePath}
+	PagePaths      = []string{authorizePath, devicePath, securityPath, scriptPath}
 )
 
 const (
 	authorizePath = "/authorize"
 	devicePath    = "/device"
+	securityPath  = "/account/security"
+	scriptPath    = "/account/passkey.js"
 
 	tokenPath               = "/oauth2/token"
 	deviceAuthorizationPath = "/oauth2/device"
@@ -103,6 +111,8 @@ type Server struct {
 	config    Config
 	endpoints op.Endpoints
 	protocol  http.Handler
+	site      *factor.Site // nil if there are no passkeys
+	prefix    string       // of paths, as browsers see them
 }
 
 // New makes an authorization server. It reads and writes nothing yet.
@@ -126,6 +136,14 @@ func New(config Config) (*Server, error) {
 		Introspection:       op.NewEndpoint(introspectionPath),
 		JwksURI:             op.NewEndpoint(keysPath),
 	}}
+	issuer, err := url.Parse(config.Issuer)
+	if err != nil {
+		return nil, fmt.Errorf("oauth: issuer: %w", err)
+	}
+	s.prefix = issuer.Path
+	if s.site, err = factor.NewSite(issuerName, issuer); err != nil {
+		return nil, err
+	}
 	// Without options of its own the library lets any origin send credentials; the front decides about origins.
 	s.protocol = op.RegisterServer(&protocol{server: s}, s.endpoints, op.WithServerCORSOptions(nil))
 	return s, nil
@@ -142,8 +160,10 @@ func Exposed(issuer string) bool {
 // 6749, 5.2), on pages another page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case authorizePath, devicePath:
+	case authorizePath, devicePath, securityPath:
 		s.servePage(w, r)
+	case scriptPath:
+		serveScript(w, r)
 	case tokenPath, deviceAuthorizationPath, revocationPath, introspectionPath:
 		s.serveClient(w, r)
 	case registrationPath:

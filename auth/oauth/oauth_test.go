@@ -98,6 +98,7 @@ func newWorldOn(t *testing.T, dialect storage.Dialect, uri string, change ...fun
 	w.config.Codes = table(t, db, oauth.CodeSchema)
 	w.config.Refreshes = table(t, db, oauth.RefreshSchema)
 	w.config.Browsers = table(t, db, oauth.BrowserSchema)
+	w.config.Pending = table(t, db, oauth.PendingSchema)
 	w.config.Devices = table(t, db, oauth.DeviceSchema)
 	w.config.Consents = table(t, db, oauth.ConsentSchema)
 	w.config.Tokens = table(t, db, oauth.TokenSchema)
@@ -233,7 +234,7 @@ func (w *world) send(t *testing.T, r *http.Request) answer {
 
 func TestSchemas(t *testing.T) {
 	if err := errors.Join(
-		oauth.CodeSchema.Verify(), oauth.TokenSchema.Verify(), oauth.RefreshSchema.Verify(), oauth.BrowserSchema.Verify(),
+		oauth.CodeSchema.Verify(), oauth.TokenSchema.Verify(), oauth.RefreshSchema.Verify(), oauth.BrowserSchema.Verify(), oauth.PendingSchema.Verify(),
 		oauth.DeviceSchema.Verify(), oauth.KeySchema.Verify(),
 	); err != nil {
 		t.Error(err)
@@ -643,7 +644,7 @@ func TestDiscovery(t *testing.T) {
 		"token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
 		"revocation_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post", "none"],
 		"introspection_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-		"claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "preferred_username", "name", "email"],
+		"claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "amr", "nonce", "preferred_username", "name", "email"],
 		"code_challenge_methods_supported": ["S256"], "authorization_response_iss_parameter_supported": true,
 		"request_uri_parameter_supported": false
 	}`

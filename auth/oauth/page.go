@@ -18,10 +18,11 @@ import (
 
 	"reeve/auth"
 	"reeve/resource"
+	"reeve/resource/authenticator"
 	"reeve/resource/client"
 )
 
-// The pages are plain HTML that needs no script: one template each, and one stylesheet for all.
+// The pages are plain HTML: one template each, and one stylesheet for all. They need no script, but for passkeys.
 //
 //go:embed pages
 var files embed.FS
@@ -40,7 +41,7 @@ func mustRead(name string) string {
 	return string(text)
 }
 
-// contentPolicy lets a page have its own stylesheet, and nothing else.
+// contentPolicy lets a page have its own stylesheet, and nothing else. One that asks for a passkey may have a script too.
 func contentPolicy(style string) string {
 	hash := sha256.Sum256([]byte(style))
 	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(hash[:]) + "'; frame-ancestors 'none'; base-uri 'none'"
@@ -60,7 +61,21 @@ type page struct {
 	Granted     []string        // what the client will be able to do
 	Refused     []string        // what it asks for besides
 	Grantable   bool
-	leaves      bool // its form leads to a site of the client
+	Purpose     string // what somebody signs in for, if no client asks
+	Pending     bool   // User has given the right password, and nothing else
+
+	Authenticators []authenticator.Authenticator // of User
+	Left           int                           // how many recovery codes they have
+	Passkey        string                        // the options for the browser, see [factor.Site]; empty if there are no passkeys
+	Secret         string                        // of an app that is to be set up
+	QR             template.HTML                 // its picture
+	Codes          []string                      // recovery codes
+	Security       string                        // the path of the page about all this
+	Script         string                        // the path of the script
+	Onward         string                        // where a link leads on
+	Back           string                        // and where back, empty if there is no way back
+
+	leaves bool // its form leads to a site of the client
 }
 
 // visit is a request for a page, and who makes it.
@@ -70,6 +85,9 @@ type visit struct {
 	r       *http.Request
 	browser *Browser        // nil if nobody is signed in
 	user    *auth.Principal // with all of their rights; nil likewise
+
+	pending     *Pending // nil if no sign-in waits for a second factor
+	pendingUser *auth.Principal
 }
 
 // servePage serves what people look at.
@@ -106,11 +124,17 @@ func (v *visit) serve() (err error) {
 	if v.browser, v.user, err = v.findBrowser(v.r); err != nil {
 		return err
 	}
-	if v.browser != nil && v.do() != "" && v.do() != "sign-in" && !hmac.Equal([]byte(v.r.PostForm.Get("token")), []byte(v.token())) {
+	if v.pending, v.pendingUser, err = v.findPending(v.r); err != nil {
+		return err
+	}
+	if (v.browser != nil || v.pending != nil) && v.do() != "" && v.do() != "sign-in" && !hmac.Equal([]byte(v.r.PostForm.Get("token")), []byte(v.token())) {
 		return errForged
 	}
-	if v.r.URL.Path == devicePath {
+	switch v.r.URL.Path {
+	case devicePath:
 		return v.device()
+	case securityPath:
+		return v.security()
 	}
 	return v.authorize()
 }
@@ -134,29 +158,40 @@ var errForged = invalid(http.StatusForbidden, "this form was not sent from a pag
 // do is what the form that was sent says to do; empty if none was.
 func (v *visit) do() string { return v.r.PostForm.Get("do") }
 
-// token stands in the forms of who is signed in: no other site can know it, since it is made of the cookie.
+// token stands in the forms of who is signed in, or about to be: no other site can know it, since it is made of the cookie.
 func (v *visit) token() string {
-	cookie, err := v.r.Cookie(v.cookieName())
-	if v.browser == nil || err != nil {
+	var cookie string
+	switch {
+	case v.pending != nil:
+		cookie = v.cookie(v.r, pendingCookie, auth.PendingToken)
+	case v.browser != nil:
+		cookie = v.cookie(v.r, browserCookie, auth.BrowserToken)
+	default:
 		return ""
 	}
-	mac := hmac.New(sha256.New, []byte(cookie.Value))
+	mac := hmac.New(sha256.New, []byte(cookie))
 	mac.Write([]byte("form"))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // show answers with a page.
 func (v *visit) show(status int, name string, p page) error {
-	p.Style, p.User, p.Token = template.CSS(style), v.user, v.token()
+	p.Style, p.User, p.Token, p.Pending = template.CSS(style), v.user, v.token(), v.pending != nil
+	p.Security, p.Script = v.prefix+securityPath, v.prefix+scriptPath
 	var text bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, name, p); err != nil {
 		return err
 	}
 	v.protect()
+	policy := policy
 	if !p.leaves {
 		// Not where a client's site comes next: browsers count what that site redirects to as well.
-		v.w.Header().Set("Content-Security-Policy", policy+"; form-action 'self'")
+		policy += "; form-action 'self'"
 	}
+	if p.Passkey != "" {
+		policy += "; script-src 'self'"
+	}
+	v.w.Header().Set("Content-Security-Policy", policy)
 	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	v.w.Header().Set("No-Gzip-Compression", "1") // a secret beside what the query says is not to be compressed (BREACH)
 	v.w.WriteHeader(status)

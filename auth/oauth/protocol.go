@@ -191,7 +191,7 @@ func (p *protocol) Discovery(context.Context, *op.Request[struct{}]) (*op.Respon
 		ResponseModesSupported:                    []string{string(oidc.ResponseModeQuery)},
 		CodeChallengeMethodsSupported:             []oidc.CodeChallengeMethod{oidc.CodeChallengeMethodS256},
 		ScopesSupported:                           []string{auth.AdminScope, oidc.ScopeOpenID, oidc.ScopeProfile, oidc.ScopeEmail, oidc.ScopeOfflineAccess},
-		ClaimsSupported:                           []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "preferred_username", "name", "email"},
+		ClaimsSupported:                           []string{"sub", "iss", "aud", "exp", "iat", "auth_time", "amr", "nonce", "preferred_username", "name", "email"},
 		SubjectTypesSupported:                     []string{"public"},
 		IDTokenSigningAlgValuesSupported:          []string{string(jose.RS256)},
 		TokenEndpointAuthMethodsSupported:         all,

@@ -23,6 +23,7 @@ type Code struct {
 	Challenge   string // RFC 7636, by S256
 	Nonce       string // OpenID Connect; empty if none
 	SignedInAt  time.Time
+	Methods     []string // by which the user signed in
 	CreatedAt   time.Time
 	ExpiresAt   time.Time
 }
@@ -39,6 +40,7 @@ var CodeSchema = resource.Schema[Code]{
 		resource.Attr("challenge", func(c *Code) *string { return &c.Challenge }),
 		resource.Attr("nonce", func(c *Code) *string { return &c.Nonce }).Nullable(),
 		resource.Attr("signed_in_at", func(c *Code) *time.Time { return &c.SignedInAt }),
+		resource.Attr("methods", func(c *Code) *[]string { return &c.Methods }),
 		resource.Attr("created_at", func(c *Code) *time.Time { return &c.CreatedAt }).Created(),
 		resource.Attr("expires_at", func(c *Code) *time.Time { return &c.ExpiresAt }).Filter(resource.Less),
 	},
@@ -148,6 +150,8 @@ type Browser struct {
 	Hash      string // of its cookie
 	User      ulid.ULID
 	Session   ulid.ULID
+	Methods   []string  // by which the user signed in, as the claim amr has them (RFC 8176)
+	Challenge string    // for the next passkey that the user makes
 	CreatedAt time.Time // when the user signed in
 	ExpiresAt time.Time
 }
@@ -159,12 +163,43 @@ var BrowserSchema = resource.Schema[Browser]{
 	ID:  func(b *Browser) *ulid.ULID { return &b.ID },
 	Attributes: []resource.Attribute[Browser]{
 		resource.Attr("hash", func(b *Browser) *string { return &b.Hash }).Unique().Hidden(),
+		resource.Attr("methods", func(b *Browser) *[]string { return &b.Methods }),
+		resource.Attr("challenge", func(b *Browser) *string { return &b.Challenge }).Hidden(),
 		resource.Attr("created_at", func(b *Browser) *time.Time { return &b.CreatedAt }).Created(),
 		resource.Attr("expires_at", func(b *Browser) *time.Time { return &b.ExpiresAt }).Filter(resource.Less),
 	},
 	References: []resource.Reference[Browser]{
 		resource.ToOne("user", "user", func(b *Browser) *ulid.ULID { return &b.User }).OnDelete(resource.Cascade),
 		resource.ToOne("session", "session", func(b *Browser) *ulid.ULID { return &b.Session }).OnDelete(resource.Cascade),
+	},
+}
+
+// Pending is a browser in which somebody has given the right password and has still to show a second factor, or to set one
+// up. It ends when they are signed in.
+type Pending struct {
+	ID        ulid.ULID
+	Hash      string // of its cookie
+	User      ulid.ULID
+	Password  string // SHA-256 of the stored hash of the password, which must still be the same in the end
+	Challenge string // for the passkey
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// PendingSchema is how browsers are kept in which a second factor is still to come.
+var PendingSchema = resource.Schema[Pending]{
+	Name: "pending-sign-in", Plural: "pending-sign-ins",
+	Doc: "A sign-in whose second factor is still to come.",
+	ID:  func(p *Pending) *ulid.ULID { return &p.ID },
+	Attributes: []resource.Attribute[Pending]{
+		resource.Attr("hash", func(p *Pending) *string { return &p.Hash }).Unique().Hidden(),
+		resource.Attr("password", func(p *Pending) *string { return &p.Password }).Hidden(),
+		resource.Attr("challenge", func(p *Pending) *string { return &p.Challenge }).Hidden(),
+		resource.Attr("created_at", func(p *Pending) *time.Time { return &p.CreatedAt }).Created(),
+		resource.Attr("expires_at", func(p *Pending) *time.Time { return &p.ExpiresAt }).Filter(resource.Less),
+	},
+	References: []resource.Reference[Pending]{
+		resource.ToOne("user", "user", func(p *Pending) *ulid.ULID { return &p.User }).OnDelete(resource.Cascade),
 	},
 }
 
@@ -178,6 +213,7 @@ type Device struct {
 	Scopes     []string  // those asked for, and those granted once it is allowed
 	Allowed    bool
 	SignedInAt time.Time // of the user, once it is decided
+	Methods    []string  // by which the user signed in, likewise
 	Interval   int64     // seconds between two questions
 	AskedAt    time.Time
 	CreatedAt  time.Time
@@ -195,6 +231,7 @@ var DeviceSchema = resource.Schema[Device]{
 		resource.Attr("scopes", func(d *Device) *[]string { return &d.Scopes }),
 		resource.Attr("allowed", func(d *Device) *bool { return &d.Allowed }),
 		resource.Attr("signed_in_at", func(d *Device) *time.Time { return &d.SignedInAt }).Nullable(),
+		resource.Attr("methods", func(d *Device) *[]string { return &d.Methods }),
 		resource.Attr("interval", func(d *Device) *int64 { return &d.Interval }),
 		resource.Attr("asked_at", func(d *Device) *time.Time { return &d.AskedAt }).Nullable(),
 		resource.Attr("created_at", func(d *Device) *time.Time { return &d.CreatedAt }).Created(),

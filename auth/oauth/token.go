@@ -25,6 +25,7 @@ type grant struct {
 	refresh    ulid.ULID // zero if there are no refresh tokens
 	nonce      string
 	signedInAt time.Time
+	methods    []string // by which the user signed in
 }
 
 // grantOf is what a user has let a client do, as far as they still may. The error is one for the client.
@@ -209,6 +210,7 @@ func (s *Server) Prune(ctx context.Context) (removed int, err error) {
 	add(prune(ctx, s, s.config.Codes, now.Add(-s.config.RefreshLifetime), func(c *Code) (id, ends ulid.ULID) { return c.ID, ends }))
 	add(prune(ctx, s, s.config.Devices, now, func(d *Device) (id, ends ulid.ULID) { return d.ID, ends }))
 	add(prune(ctx, s, s.config.Browsers, now, func(b *Browser) (id, ends ulid.ULID) { return b.ID, b.Session }))
+	add(prune(ctx, s, s.config.Pending, now, func(p *Pending) (id, ends ulid.ULID) { return p.ID, ends }))
 	add(prune(ctx, s, s.config.Refreshes, now, func(t *RefreshToken) (id, ends ulid.ULID) { return t.ID, t.Session }))
 	add(prune(ctx, s, s.config.Tokens, now, func(t *AccessToken) (id, ends ulid.ULID) {
 		if isZero(t.Refresh) {

@@ -39,6 +39,7 @@ func (s *Server) idToken(ctx context.Context, g *grant) (string, error) {
 	claims := &oidc.IDTokenClaims{TokenClaims: oidc.TokenClaims{
 		Issuer: s.config.Issuer, Subject: g.user.ID.String(), Audience: oidc.Audience{g.client.ClientID}, AuthorizedParty: g.client.ClientID,
 		IssuedAt: oidc.FromTime(now), Expiration: oidc.FromTime(now.Add(idTokenLifetime)), AuthTime: oidc.FromTime(g.signedInAt), Nonce: g.nonce,
+		AuthenticationMethodsReferences: g.methods,
 	}}
 	info, err := s.claims(ctx, g.user.ID, g.scopes)
 	if err != nil {

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"reeve/auth"
+	"reeve/auth/factor"
 	"reeve/auth/oauth"
 	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/activity"
 	"reeve/resource/allowedaddress"
 	"reeve/resource/attempt"
+	"reeve/resource/authenticator"
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
@@ -47,11 +49,13 @@ type app struct {
 	tokens    *storage.Table[token.Token]
 	groups    *storage.Table[group.Group]
 	roles     *storage.Table[role.Role]
+	second    *storage.Table[authenticator.Authenticator]
 	clients   *storage.Table[client.Client]
 	codes     *storage.Table[oauth.Code]
 	refreshes *storage.Table[oauth.RefreshToken]
 	access    *storage.Table[oauth.AccessToken]
 	browsers  *storage.Table[oauth.Browser]
+	pending   *storage.Table[oauth.Pending]
 	devices   *storage.Table[oauth.Device]
 	consents  *storage.Table[oauth.Consent]
 	keys      *storage.Table[oauth.Key]
@@ -74,6 +78,7 @@ type app struct {
 	recipients *storage.Table[message.Recipient]
 	broadcasts *storage.Table[message.Broadcast]
 	office     *message.Office
+	factors    *factor.Factors
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -125,6 +130,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.refreshes = table(d, oauth.RefreshSchema)
 	a.access = table(d, oauth.TokenSchema)
 	a.browsers = table(d, oauth.BrowserSchema)
+	a.pending = table(d, oauth.PendingSchema)
 	a.devices = table(d, oauth.DeviceSchema)
 	a.consents = table(d, oauth.ConsentSchema)
 	a.keys = table(d, oauth.KeySchema)
@@ -135,6 +141,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	nodes, connections := table(d, presence.NodeSchema), table(d, presence.ConnectionSchema)
 	overrides := table(d, setting.OverrideSchema)
 	addresses := table(d, allowedaddress.Schema)
+	a.second = table(d, authenticator.Schema)
+	recovery := table(d, factor.RecoverySchema)
 	if d.err != nil {
 		return d.err
 	}
@@ -145,6 +153,9 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.attempts = attempt.New(a.database, a.tallies)
 	a.presence = presence.New(presence.Config{
 		Nodes: nodes, Connections: connections, Connect: a.connect, Finish: a.finish, Alone: db.Embedded(), Log: a.log,
+	})
+	a.factors = factor.New(factor.Config{
+		Database: a.database, Users: a.users, Authenticators: a.second, RecoveryCodes: recovery, Clock: time.Now,
 	})
 	a.activity = a.newActivity()
 	if a.limiter, err = a.newLimiter(c); err != nil {
@@ -165,7 +176,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify, c.checkStrength),
 			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
-			role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
+			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),
 		},

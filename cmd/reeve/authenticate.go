@@ -42,8 +42,8 @@ func (a *app) newLimiter(c *configuration) (*auth.Limiter, error) {
 func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
 		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
-		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Devices: a.devices, Consents: a.consents, Keys: a.keys,
-		SignIn: a.passwords.SignIn, Limiter: a.limiter, Subject: a.subject, Seen: a.saw,
+		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Pending: a.pending, Devices: a.devices, Consents: a.consents, Keys: a.keys,
+		Factors: a.factors, SignIn: a.passwords.SignIn, Limiter: a.limiter, Subject: a.subject, Seen: a.saw,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,
 	})
 }
@@ -118,7 +118,7 @@ func (a *app) authenticator(c *configuration, authorization *oauth.Server, gener
 func (a *app) authenticate(authenticator *auth.Authenticator) func(*http.Request) (*auth.Principal, error) {
 	return func(r *http.Request) (*auth.Principal, error) {
 		principal, err := authenticator.Authenticate(r.Context(), r.Header.Get("Authorization"))
-		if errors.Is(err, auth.ErrMissing) || errors.Is(err, auth.ErrInvalid) {
+		if errors.Is(err, auth.ErrMissing) || errors.Is(err, auth.ErrInvalid) || errors.Is(err, auth.ErrSecondFactor) {
 			return nil, resource.Errorf(resource.Unauthenticated, "%v", err)
 		}
 		if err == nil {
@@ -244,5 +244,14 @@ func (a *app) principal(ctx context.Context, u *user.User, permissions []auth.Pe
 		return nil, err
 	}
 	may := auth.Meet(slices.Concat(rights, auth.Of(u.ID, role.Everybody)), permissions)
-	return &auth.Principal{Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: may}, nil
+	return &auth.Principal{
+		Type: user.Schema.Name, ID: u.ID, Name: u.Username, Permissions: may, SecondFactor: u.SecondFactor || a.mustHaveFactor(rights),
+	}, nil
+}
+
+// mustHaveFactor reports whether somebody with some permissions has to have a second factor.
+func (a *app) mustHaveFactor(rights []auth.Permission) bool {
+	required := authSecondFactorRequired.In(a.config)
+	_, less := auth.Missing(rights, auth.Everything)
+	return required == everyone || required == administrators && !less
 }

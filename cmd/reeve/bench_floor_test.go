@@ -60,20 +60,20 @@ type floorUser struct {
 	id                             ulid.ULID
 	username                       string
 	created                        time.Time
-	admin, connected               bool
+	admin, second, connected       bool
 	locked, deactivated, active    sql.NullTime
 	displayName, email, registered sql.NullString
 }
 
 const (
 	floorToken = "SELECT revoked_at, expires_at FROM tokens WHERE hash = $1"
-	floorPage  = `SELECT (SELECT CAST(coalesce(sum(n0 + n1 + n2 + n3), 0) AS bigint) FROM users_count),
+	floorPage  = `SELECT (SELECT CAST(coalesce(sum(n0 + n1 + n2 + n3 + n4 + n5 + n6 + n7), 0) AS bigint) FROM users_count),
 		(SELECT 1 FROM users WHERE deactivated_at IS NULL AND locked_at IS NULL AND id <= $1 ORDER BY id DESC LIMIT 1) IS NOT NULL,
-		id, username, time(created_at), time(locked_at), can_request_admin, time(deactivated_at), display_name, email, registered_ip,
+		id, username, time(created_at), time(locked_at), can_request_admin, second_factor, time(deactivated_at), display_name, email, registered_ip,
 		time(last_active_at), connected
 		FROM users WHERE deactivated_at IS NULL AND locked_at IS NULL AND id > $2 ORDER BY id LIMIT 101`
-	floorInsert = `INSERT INTO users (id, username, username_folded, created_at, can_request_admin, connected)
-		VALUES ($1, $2, $3, $4, $5, false)`
+	floorInsert = `INSERT INTO users (id, username, username_folded, created_at, can_request_admin, second_factor, connected)
+		VALUES ($1, $2, $3, $4, $5, false, false)`
 )
 
 func openFloor(uri string) (*floor, error) {
@@ -136,7 +136,7 @@ func scanSQLite(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {
 	var id sql.RawBytes
 	var created int64
 	var locked, deactivated, active sql.NullInt64
-	err := rows.Scan(total, prev, &id, &u.username, &created, &locked, &u.admin, &deactivated,
+	err := rows.Scan(total, prev, &id, &u.username, &created, &locked, &u.admin, &u.second, &deactivated,
 		&u.displayName, &u.email, &u.registered, &active, &u.connected)
 	copy(u.id[:], id)
 	u.created = time.UnixMicro(created)
@@ -148,7 +148,7 @@ func scanSQLite(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {
 
 func scanPostgres(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error {
 	var id, created, locked, deactivated, active sql.RawBytes
-	err := rows.Scan(total, prev, &id, &u.username, &created, &locked, &u.admin, &deactivated,
+	err := rows.Scan(total, prev, &id, &u.username, &created, &locked, &u.admin, &u.second, &deactivated,
 		&u.displayName, &u.email, &u.registered, &active, &u.connected)
 	if err == nil {
 		err = resource.ScanID([]byte(id), &u.id)
@@ -270,6 +270,7 @@ func (u *floorUser) append(dst []byte, cursor bool) []byte {
 	dst = resource.AppendTime(append(dst, `,"created_at":"`...), u.created)
 	dst = floorTime(append(dst, `","locked_at":`...), u.locked)
 	dst = strconv.AppendBool(append(dst, `,"can_request_admin":`...), u.admin)
+	dst = strconv.AppendBool(append(dst, `,"second_factor":`...), u.second)
 	dst = floorTime(append(dst, `,"deactivated_at":`...), u.deactivated)
 	dst = floorString(append(dst, `,"display_name":`...), u.displayName)
 	dst = floorString(append(dst, `,"email":`...), u.email)
@@ -278,7 +279,8 @@ func (u *floorUser) append(dst []byte, cursor bool) []byte {
 	dst = strconv.AppendBool(append(dst, `,"connected":`...), u.connected)
 	dst = append(append(dst, `},"relationships":{"roles":{"links":{"self":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/relationships/roles","related":"`+floorPath+`/`...), id...)
-	dst = append(append(dst, `/roles"}},"groups":{"links":{"related":"`+floorPath+`/`...), id...)
+	dst = append(append(dst, `/roles"}},"authenticators":{"links":{"related":"`+floorPath+`/`...), id...)
+	dst = append(append(dst, `/authenticators"}},"groups":{"links":{"related":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/groups"}},"sessions":{"links":{"related":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/sessions"}},"tokens":{"links":{"related":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/tokens"}}},"links":{"self":"`+floorPath+`/`...), id...)

@@ -25,6 +25,7 @@ type (
 		CreatedAt       time.Time         `jsonapi:"attr,created_at,iso8601"`
 		LockedAt        *time.Time        `jsonapi:"attr,locked_at,iso8601"`
 		CanRequestAdmin bool              `jsonapi:"attr,can_request_admin"`
+		SecondFactor    bool              `jsonapi:"attr,second_factor"`
 		DeactivatedAt   *time.Time        `jsonapi:"attr,deactivated_at,iso8601"`
 		DisplayName     *string           `jsonapi:"attr,display_name"`
 		Email           *string           `jsonapi:"attr,email"`
@@ -35,6 +36,15 @@ type (
 		Tokens          []*decodedToken   `jsonapi:"relation,tokens"`
 		Groups          []*decodedKey     `jsonapi:"relation,groups"`
 		Roles           []*decodedGiven   `jsonapi:"relation,roles"`
+		Authenticators  []*decodedFactor  `jsonapi:"relation,authenticators"`
+	}
+	decodedAuthenticator struct {
+		ID         string       `jsonapi:"primary,authenticator"`
+		Kind       string       `jsonapi:"attr,kind"`
+		Name       string       `jsonapi:"attr,name"`
+		CreatedAt  time.Time    `jsonapi:"attr,created_at,iso8601"`
+		LastUsedAt *time.Time   `jsonapi:"attr,last_used_at,iso8601"`
+		User       *decodedName `jsonapi:"relation,user"`
 	}
 	decodedSession struct {
 		ID           string           `jsonapi:"primary,session"`
@@ -213,6 +223,10 @@ type (
 		ID  string `jsonapi:"primary,group"`
 		Key string `jsonapi:"attr,key"`
 	}
+	decodedFactor struct {
+		ID   string `jsonapi:"primary,authenticator"`
+		Kind string `jsonapi:"attr,kind"`
+	}
 	decodedGiven struct {
 		ID   string `jsonapi:"primary,role"`
 		Name string `jsonapi:"attr,name"`
@@ -235,7 +249,7 @@ type (
 var decoded = map[string]any{
 	"user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
-	"role": decodedRole{}, "permission": decodedPermission{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
+	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 }
 
@@ -268,6 +282,7 @@ func TestGoogleDecodes(t *testing.T) {
 			created[typ] = idOf(made)
 			one(t, made)
 		}
+		s.app.enrol(t, quentin)
 		if token := s.get("tokens/" + created["token"]); dig(token, "data", "attributes", "token") != nil {
 			t.Error("a token is shown again")
 		}

@@ -67,14 +67,23 @@ var (
 
 	authBasicEnabled = setting.New("auth.basic.enabled", true, "Whether users may send their name and password with each request.")
 
-	// Of attempts to sign in, to find the user code of a device, and, by address, to register a client: each by itself.
+	// Of attempts to sign in, to show a second factor, to find the user code of a device, and, by address, to register a client: each by itself.
 	authSignInPerAccount = setting.New("auth.sign_in.per_account", 10, "How many attempts on one account may fail in a window; 0 for any number.", between(0, math.MaxInt32))
 	authSignInPerAddress = setting.New("auth.sign_in.per_address", 100,
 		"How many attempts from one address, or one IPv6 network of 64 bits, may fail in a window; 0 for any number.", between(0, math.MaxInt32))
 	authSignInWindow = setting.New("auth.sign_in.window", 5*time.Minute, "How long a window is. It begins at a multiple of that.", atLeast(time.Second))
 
-	minimumScore   = setting.New("auth.passwords.minimum_score", 3, "How hard to guess a password must be: 0, which takes any, to 4 (zxcvbn).", between(0, 4))
-	minimumLength  = setting.New("auth.passwords.minimum_length", 8, "How many characters a password must have.", between(1, auth.MaxPasswordBytes/4))
+	minimumScore  = setting.New("auth.passwords.minimum_score", 3, "How hard to guess a password must be: 0, which takes any, to 4 (zxcvbn).", between(0, 4))
+	minimumLength = setting.New("auth.passwords.minimum_length", 8, "How many characters a password must have.", between(1, auth.MaxPasswordBytes/4))
+
+	authSecondFactorRequired = setting.New("auth.second_factor.required", noOne,
+		"Who must have a second factor: none, administrators (those who may do everything) or everyone.", func(who string) error {
+			if !slices.Contains([]string{noOne, administrators, everyone}, who) {
+				return fmt.Errorf("must be %s, %s or %s", noOne, administrators, everyone)
+			}
+			return nil
+		})
+
 	eventsKeep     = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep   = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
 	modulesEnabled = setting.New("modules.enabled", []string{"messages"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
@@ -94,10 +103,17 @@ var (
 var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, httpAllowedAddresses, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
-	authBasicEnabled, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
+	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	streamHeartbeat, streamPatience, modulesEnabled, logLevel,
 }
+
+// Who must have a second factor.
+const (
+	noOne          = "none"
+	administrators = "administrators"
+	everyone       = "everyone"
+)
 
 // listenerConfiguration is one element of http.listeners: what is served, and where.
 type listenerConfiguration struct {

@@ -18,6 +18,7 @@ import (
 	"reeve/fixtures"
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/authenticator"
 	"reeve/resource/client"
 	"reeve/resource/event"
 	"reeve/resource/group"
@@ -39,6 +40,7 @@ func TestPlans(t *testing.T) {
 		planned(t, a.groups, group.Schema)
 		planned(t, a.clients, client.Schema)
 		planned(t, a.roles, role.Schema)
+		planned(t, a.second, authenticator.Schema)
 		planned(t, a.database.Events(), event.Schema)
 		plannedStreams(t, a)
 	})
@@ -116,6 +118,7 @@ func crowded(t *testing.T, uri string) *app {
 	var groups []*group.Group
 	var clients []*client.Client
 	var roles []*role.Role
+	var second []*authenticator.Authenticator
 	var events []*resource.Event
 	now := time.Now()
 	for i, u := range users.Rows {
@@ -124,6 +127,11 @@ func crowded(t *testing.T, uri string) *app {
 		groups = append(groups, &group.Group{ID: ulid.Make(), Key: name, Name: name, CreatedAt: now})
 		clients = append(clients, &client.Client{ID: ulid.Make(), ClientID: name, AuthMethod: client.Public, Static: i%100 == 0, CreatedAt: now})
 		roles = append(roles, &role.Role{ID: ulid.Make(), Name: name, Permissions: []string{}, Aliases: []string{}, CreatedAt: now})
+		kind := authenticator.TOTP
+		if i%100 == 0 {
+			kind = authenticator.Passkey
+		}
+		second = append(second, &authenticator.Authenticator{ID: ulid.Make(), Kind: kind, User: u.ID, Transports: []string{}, CreatedAt: now})
 		verb, actor := resource.Update, &auth.Principal{Type: "user", ID: u.ID}
 		if i%100 == 0 {
 			verb, actor = "lock", auth.System
@@ -134,7 +142,7 @@ func crowded(t *testing.T, uri string) *app {
 	}
 	for _, err := range []error{
 		a.tokens.Create(t.Context(), tokens...), a.groups.Create(t.Context(), groups...), a.clients.Create(t.Context(), clients...),
-		a.roles.Create(t.Context(), roles...), a.database.Record(t.Context(), events...),
+		a.roles.Create(t.Context(), roles...), a.second.Create(t.Context(), second...), a.database.Record(t.Context(), events...),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -80,6 +80,11 @@ func TestSpecIsTrue(t *testing.T) {
 			}, "module": func() (string, error) { return idOf(s.module(200, "space", "load")), nil }, "recipient": func() (string, error) {
 				sent := s.do(201, "POST", "messages", resourceDocument("message", "", map[string]any{"body": "So it goes.", "to": []string{"quentin"}}, nil))
 				return fmt.Sprint(dig(s.get("messages/"+idOf(sent)+"/recipients"), "data", 0, "id")), nil
+			}, "authenticator": func() (string, error) {
+				id, _ := s.person("factor-" + strings.ToLower(ulid.Make().String()))
+				s.app.enrol(t, id)
+				held, err := s.app.factors.Of(t.Context(), ulid.MustParse(id))
+				return held[0].ID.String(), err
 			}},
 			Members: map[string]func(int) map[string]any{
 				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },

@@ -12,6 +12,7 @@ import (
 
 	"reeve/auth"
 	"reeve/resource"
+	"reeve/resource/authenticator"
 	"reeve/resource/user"
 )
 
@@ -19,6 +20,8 @@ import (
 type users struct {
 	Create  createUser  `cmd:"" help:"Create a user."`
 	Promote promoteUser `cmd:"" help:"Make a user an administrator."`
+
+	ResetSecondFactor resetSecondFactor `cmd:"" help:"Remove the authenticators of a user who has lost them."`
 }
 
 type createUser struct {
@@ -82,6 +85,37 @@ func promote(ctx context.Context, a *app, username string) (*user.User, error) {
 		Verb: "set-admin", Type: user.Schema.Name, Key: &resource.Key{Attribute: "username", Value: username},
 		Principal: auth.System, Body: resource.Body{Attributes: map[string]any{"admin": true}},
 	})
+}
+
+type resetSecondFactor struct {
+	Name string `arg:"" help:"The username."`
+}
+
+func (cmd resetSecondFactor) Run(ctx context.Context, c *configuration) error {
+	a, err := openCurrent(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	u, err := resource.Only(ctx, a.users.List, "username", cmd.Name)
+	if err == nil && u == nil {
+		err = fmt.Errorf("there is no user %q", cmd.Name)
+	}
+	if err != nil {
+		return err
+	}
+	held, err := a.factors.Of(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	var removals []resource.Operation
+	for _, one := range held {
+		removals = append(removals, resource.Operation{Verb: resource.Delete, Type: authenticator.Schema.Name, ID: one.ID, Principal: auth.System})
+	}
+	if _, err = a.engine.Do(ctx, removals...); err == nil {
+		fmt.Println(u.ID, u.Username, "signs in by password alone, or sets up another second factor then.")
+	}
+	return err
 }
 
 // readPassword asks for a password twice, or reads it from the standard input. An empty one is none.

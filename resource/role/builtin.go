@@ -20,13 +20,13 @@ const (
 var builtIn = []Role{
 	{Name: Admin, Doc: "May do everything.", Permissions: []string{"*:*"}, Aliases: []string{"prosody:operator", "prosody:admin"}},
 	{Name: Support, Doc: "Reads users and what belongs to them, locks and unlocks users, and finishes sessions.", Permissions: []string{
-		"user:read", "session:read", "token:read", "group:read", "client:read", "role:read", "permission:read", "type:read", "module:read", "stats:read",
+		"user:read", "authenticator:read", "session:read", "token:read", "group:read", "client:read", "role:read", "permission:read", "type:read", "module:read", "stats:read",
 		"user:lock", "user:unlock", "user:finish-sessions", "session:finish",
 	}},
 	{Name: Auditor, Doc: "Reads everything, the trail too.", Permissions: []string{"*:read"}},
-	{Name: User, Doc: "Sees and ends the user's own sessions and personal tokens, and changes the user's own password. Every user may do so, also without the role.",
+	{Name: User, Doc: "Sees the user's own authenticators, sees and ends the user's own sessions and personal tokens, and changes the user's own password. Every user may do so, also without the role.",
 		Permissions: []string{
-			"session:read@users/self", "session:finish@users/self", "token:read@users/self", "token:revoke@users/self",
+			"authenticator:read@users/self", "session:read@users/self", "session:finish@users/self", "token:read@users/self", "token:revoke@users/self",
 			"user:finish-sessions@users/self", "user:change-password@users/self",
 		}},
 }

@@ -19,6 +19,7 @@ type User struct {
 	DisplayName, Email      string
 	PasswordHash            string // empty for an account that cannot sign in by password
 	CanRequestAdmin         bool
+	SecondFactor            bool // has an authenticator
 	RegisteredIP            string
 	CreatedAt, LastActiveAt time.Time
 	LockedAt, DeactivatedAt time.Time
@@ -69,6 +70,8 @@ var Schema = resource.Schema[User]{
 			Doc("A locked user is refused everywhere until unlocked; nothing of theirs ends."),
 		resource.Attr("can_request_admin", func(u *User) *bool { return &u.CanRequestAdmin }).ReadOnly().Filter(resource.Eq).
 			Doc("Whether the user is an administrator. The action set-admin sets it."),
+		resource.Attr("second_factor", func(u *User) *bool { return &u.SecondFactor }).ReadOnly().Filter(resource.Eq).
+			Doc("Whether the user has an authenticator, which is asked for besides the password."),
 		resource.Attr("deactivated_at", deactivatedAt).Nullable().ReadOnly().
 			Doc("A deactivated user is gone for good until reactivated; their sessions and tokens have ended."),
 		resource.Attr("display_name", func(u *User) *string { return &u.DisplayName }).Nullable().Example("Kilgore Trout"),
