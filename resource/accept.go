@@ -25,7 +25,7 @@ const (
 func (s *Schema[T]) accept(ctx context.Context, body Body, on occasion) (apply func(row *T), err error) {
 	var problems Errors
 	var steps []func(row *T)
-	blank, filled := new(T), map[any]string{} // by member
+	blank, filled := s.Row(), map[any]string{} // by member
 	for _, name := range sorted(body.Attributes) {
 		v := body.Attributes[name]
 		a := s.Attribute(name)
@@ -89,7 +89,7 @@ func (s *Schema[T]) accept(ctx context.Context, body Body, on occasion) (apply f
 
 // exclusive are the attributes that requests give and that fill the same member, by member.
 func (s *Schema[T]) exclusive() [][]string {
-	row, group := new(T), map[any]int{}
+	row, group := s.Row(), map[any]int{}
 	var groups [][]string
 	for i := range s.Attributes {
 		a := &s.Attributes[i]

@@ -146,7 +146,7 @@ func newAction[T, In any](name string, args []Attribute[In], run func(*Tx, *Type
 			return nil, err
 		}
 		return func(tx *Tx, t *Type[T], id ulid.ULID) (outcome[T], error) {
-			in := new(In)
+			in := arguments.Row()
 			apply(in)
 			return run(tx, t, id, in)
 		}, nil

@@ -226,7 +226,8 @@ func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) 
 
 // row is a new row.
 func (p *plan[T]) row(tx *Tx, id ulid.ULID, apply func(*T)) *T {
-	s, row := &p.Schema, new(T)
+	s := &p.Schema
+	row := s.Row()
 	*s.ID(row) = id
 	for i := range s.Attributes {
 		a := &s.Attributes[i]

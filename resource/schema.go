@@ -22,6 +22,31 @@ type Schema[T any] struct {
 	Filters    []Filter   // those that are not a filter of an attribute or a reference
 	Unique     [][]string // several attributes or references that no two rows share
 	Sorts      [][]string // the orders in which a list can be read besides by id, each whole: {"-priority", "name"}; the reverse of each too
+
+	// Own gives rows members of their own, where a T only refers to its members: zero rows, and copies of others, which
+	// keep what they have. Nil where a copy of a T is all of it.
+	Own func(rows []T)
+}
+
+// Rows are n new rows.
+func (s *Schema[T]) Rows(n int) []T {
+	rows := make([]T, n)
+	if s.Own != nil {
+		s.Own(rows)
+	}
+	return rows
+}
+
+// Row is a new row.
+func (s *Schema[T]) Row() *T { return &s.Rows(1)[0] }
+
+// Copy is a copy of a row, which does not change with it.
+func (s *Schema[T]) Copy(row *T) *T {
+	rows := []T{*row}
+	if s.Own != nil {
+		s.Own(rows)
+	}
+	return &rows[0]
 }
 
 // Filter is a question that a list can be asked, as filter[name]=value or filter[name][qualifier]=value. It is

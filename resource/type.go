@@ -118,14 +118,14 @@ func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(
 		if err := t.match(tx, row); err != nil {
 			return err
 		}
-		before := *row
+		before := t.Schema.Copy(row)
 		if err := apply(row); err != nil {
 			return err
 		}
-		if changes = t.Schema.Changes(&before, row); changes == nil {
+		if changes = t.Schema.Changes(before, row); changes == nil {
 			return nil
 		}
-		return t.check(tx, &before, row)
+		return t.check(tx, before, row)
 	})
 	return outcome[T]{row: row, changes: changes}, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -40,7 +41,7 @@ func (l *layout) definition(c *column) string {
 
 // reference is a foreign key's REFERENCES clause. That there is such a table has been checked.
 func (l *layout) reference(c *column) string {
-	return "REFERENCES " + quote(l.db.layout(c.references).table) + " (id) ON DELETE " + onDelete[c.onDelete]
+	return "REFERENCES " + quote(l.target(c.references).table) + " (id) ON DELETE " + onDelete[c.onDelete]
 }
 
 func (l *layout) foreignKey(c *column) string { return identifier(l.table, c.name) + "_fkey" }
@@ -60,7 +61,7 @@ func (l *layout) createLink(k *link) []string {
 	}
 	return []string{
 		"CREATE TABLE IF NOT EXISTS " + quote(k.table) + " (\n\t" + end("from_id", l.table) + ",\n\t" +
-			end("to_id", l.db.layout(k.target).table) + ",\n\tPRIMARY KEY (from_id, to_id)\n)" + l.db.traits.TableSuffix,
+			end("to_id", l.target(k.target).table) + ",\n\tPRIMARY KEY (from_id, to_id)\n)" + l.db.traits.TableSuffix,
 		"CREATE INDEX IF NOT EXISTS " + quote(identifier(k.table, "reverse")) + " ON " + quote(k.table) + " (to_id, from_id)",
 	}
 }
@@ -106,16 +107,31 @@ func (l *layout) hash() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// cannot is what adding does not do: a Conflict.
+func (l *layout) cannot(format string, args ...any) error {
+	return resource.Errorf(resource.Conflict, "table %s: "+format, append([]any{l.table}, args...)...)
+}
+
+// target is the layout of a type that this one refers to, nil if there is none.
+func (l *layout) target(resource string) *layout {
+	for _, other := range l.drafts {
+		if other.resource == resource {
+			return other
+		}
+	}
+	return l.db.layout(resource)
+}
+
 // resolve checks that the tables which the layout's columns and links refer to are declared.
 func (l *layout) resolve() error {
 	for _, c := range l.columns {
-		if c.references != "" && l.db.layout(c.references) == nil {
-			return fmt.Errorf("storage: %s.%s refers to %q, which has no table", l.table, c.member, c.references)
+		if c.references != "" && l.target(c.references) == nil {
+			return l.cannot("%s refers to %q, which has no table", c.member, c.references)
 		}
 	}
 	for _, k := range l.links {
-		if l.db.layout(k.target) == nil {
-			return fmt.Errorf("storage: %s.%s refers to %q, which has no table", l.table, k.member, k.target)
+		if l.target(k.target) == nil {
+			return l.cannot("%s refers to %q, which has no table", k.member, k.target)
 		}
 	}
 	return nil
@@ -147,6 +163,34 @@ func (g generator) hashes(ctx context.Context) (map[string]string, error) {
 		hashes[s.Name] = s.Hash
 	}
 	return hashes, nil
+}
+
+// unclaimed refuses drafts whose tables are others': those of types that are declared, and those that are there though no
+// schema has made them.
+func (g generator) unclaimed(ctx context.Context, drafts []*layout) error {
+	made, err := g.hashes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, l := range drafts {
+		for _, other := range append(g.db.declared(), drafts...) {
+			if table := l.shares(other); table != "" {
+				return l.cannot("%q has the table %s already", other.resource, table)
+			}
+		}
+		for _, name := range l.tables() {
+			columns, err := g.db.dialect.Columns(ctx, g.tx, name)
+			if err != nil {
+				return g.db.failed(err)
+			}
+			_, own := made[name]
+			known := name == l.table && own || name != l.table && !own && made[l.table] != ""
+			if len(columns) > 0 && !known {
+				return l.cannot("there is a table %s that is not this type's", name)
+			}
+		}
+	}
+	return nil
 }
 
 // generate brings the tables of all layouts up to date. Tables come first, since they refer to each other.
@@ -194,7 +238,7 @@ func (g generator) table(ctx context.Context, l *layout) error {
 	for _, p := range present {
 		known := l.column(p.Name) != nil || p.Name == "id"
 		if !known && p.NotNull && !p.HasDefault {
-			return fmt.Errorf("the database has a column %s that must be given and that the schema does not have", p.Name)
+			return l.cannot("the database has a column %s that must be given and that the schema does not have", p.Name)
 		}
 		byName[p.Name] = p
 	}
@@ -203,15 +247,15 @@ func (g generator) table(ctx context.Context, l *layout) error {
 		p, ok := byName[c.name]
 		switch kind := g.db.dialect.Type(c.kind); {
 		case ok && p.Type != kind:
-			return fmt.Errorf("column %s is %s and would become %s; that needs a migration", c.name, p.Type, kind)
+			return l.cannot("column %s is %s and would become %s; that needs a migration", c.name, p.Type, kind)
 		case ok && p.NotNull == c.null:
-			return fmt.Errorf("column %s would change whether it can be null; that needs a migration", c.name)
+			return l.cannot("column %s would change whether it can be null; that needs a migration", c.name)
 		case ok && g.db.traits.InlineForeignKeys && c.references != "" &&
-			(p.References != g.db.layout(c.references).table || p.OnDelete != onDelete[c.onDelete]):
-			return fmt.Errorf("the foreign key of column %s would change; that needs a migration", c.name)
+			(p.References != l.target(c.references).table || p.OnDelete != onDelete[c.onDelete]):
+			return l.cannot("the foreign key of column %s would change; that needs a migration", c.name)
 		case ok:
 		case c.references != "" && !c.null:
-			return fmt.Errorf("the new column %s must not be null, and refers to something; that needs a migration", c.name)
+			return l.cannot("the new column %s must not be null, and refers to something; that needs a migration", c.name)
 		default:
 			if err := g.run(ctx, "ALTER TABLE "+quote(l.table)+" ADD COLUMN "+l.definition(c)); err != nil {
 				return err
@@ -243,7 +287,7 @@ func (g generator) foreignKeys(ctx context.Context, l *layout) error {
 	for i := range l.columns {
 		c := &l.columns[i]
 		if c.references == "" || slices.ContainsFunc(present, func(p Column) bool {
-			return p.Name == c.name && p.References == g.db.layout(c.references).table && p.OnDelete == onDelete[c.onDelete]
+			return p.Name == c.name && p.References == l.target(c.references).table && p.OnDelete == onDelete[c.onDelete]
 		}) {
 			continue
 		}
@@ -276,7 +320,11 @@ func (g generator) indexes(ctx context.Context, l *layout) error {
 	}
 	for i := range l.indexes {
 		if !slices.Contains(present, l.indexes[i].name) {
-			if err := g.run(ctx, l.createIndex(&l.indexes[i])); err != nil {
+			err := g.run(ctx, l.createIndex(&l.indexes[i]))
+			if err != nil && l.indexes[i].unique && g.db.dialect.Fault(errors.Unwrap(err)).Kind == UniqueFault {
+				return l.cannot("several rows have the same %s", strings.Join(l.indexes[i].columns, ", "))
+			}
+			if err != nil {
 				return err
 			}
 		}

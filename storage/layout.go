@@ -24,6 +24,8 @@ type layout struct {
 	links    []link
 	indexes  []index
 
+	drafts []*layout // that are adopted together with it; nil if it was declared by itself
+
 	constants  map[resource.Compare]bool // comparisons whose literal stands in the SQL text, for partial indexes
 	dimensions []dimension               // of the counter
 	late       string                    // the column without which rows are not in the counter yet; empty if all are

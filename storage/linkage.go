@@ -37,7 +37,7 @@ func (k *Linkage) List(ctx context.Context, from ulid.ULID, q resource.Query) (r
 		keys: byTarget, distinct: 1, columns: []selected{k.db.selected("to_id", resource.ID)}, table: k.table,
 		where: where,
 		total: total{write: func(b *builder) { b.count(k.table, where) }},
-	}, &reader[ulid.ULID]{layout: k.layout, id: func(id *ulid.ULID) *ulid.ULID { return id }})
+	}, &reader[ulid.ULID]{layout: k.layout, rows: func(n int) []ulid.ULID { return make([]ulid.ULID, n) }, id: func(id *ulid.ULID) *ulid.ULID { return id }})
 }
 
 // Add links what is not linked yet, and answers what is new.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -40,6 +41,45 @@ func (db *DB) Migrate(ctx context.Context) error {
 		}
 		return generator{db, tx}.generate(ctx, layouts)
 	})
+}
+
+// Draft is a [Table] by [NewDraft].
+type Draft interface{ draft() *layout }
+
+func (t *Table[T]) draft() *layout { return t.layout }
+
+// Adopt brings the tables of drafts up to date, in the transaction that the context holds or else in one of its own, and
+// declares them once that is committed. Drafts may refer to each other, and to what is declared. What cannot be done by
+// adding is a Conflict, as are tables that are there already and that no schema has made.
+func (db *DB) Adopt(ctx context.Context, drafts ...Draft) error {
+	var layouts []*layout
+	for _, d := range drafts {
+		layouts = append(layouts, d.draft())
+	}
+	for _, l := range layouts {
+		l.drafts = layouts
+	}
+	adopt := func(ctx context.Context, tx *transaction) error {
+		if err := db.Lock(ctx, "migrate"); err != nil {
+			return err
+		}
+		g := generator{db, tx}
+		if err := g.unclaimed(ctx, layouts); err != nil {
+			return err
+		}
+		if err := g.generate(ctx, layouts); err != nil {
+			return err
+		}
+		return db.AfterCommit(ctx, func(context.Context) {
+			for _, l := range layouts {
+				db.replace(l)
+			}
+		})
+	}
+	if tx := db.joined(ctx); tx != nil {
+		return adopt(ctx, tx)
+	}
+	return db.begin(ctx, adopt)
 }
 
 // MigrationStatus says which migrations and which of the declared tables are up to date.
@@ -149,17 +189,46 @@ func (db *DB) layout(resource string) *layout {
 
 // declare adds a layout, or replaces the one of the same type.
 func (db *DB) declare(l *layout) error {
+	for _, other := range db.declared() {
+		if table := l.shares(other); table != "" {
+			return l.cannot("%q and %q would share the table %s", other.resource, l.resource, table)
+		}
+	}
+	db.replace(l)
+	return nil
+}
+
+// replace declares a layout in the place of the one of the same type, if there is one.
+func (db *DB) replace(l *layout) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	for i, other := range db.tables {
 		if other.resource == l.resource {
 			db.tables[i] = l
-			return nil
-		}
-		if other.table == l.table {
-			return fmt.Errorf("storage: %q and %q would share the table %s", other.resource, l.resource, l.table)
+			return
 		}
 	}
 	db.tables = append(db.tables, l)
-	return nil
+}
+
+// tables are the names of all tables that the layout has: its own, its counter's, and those of its links.
+func (l *layout) tables() []string {
+	names := []string{l.table, l.counter().Name}
+	for _, k := range l.links {
+		names = append(names, k.table)
+	}
+	return names
+}
+
+// shares is a table that the layout of another type has too, empty if there is none.
+func (l *layout) shares(other *layout) string {
+	if other.resource == l.resource {
+		return ""
+	}
+	for _, name := range l.tables() {
+		if slices.Contains(other.tables(), name) {
+			return name
+		}
+	}
+	return ""
 }

@@ -234,7 +234,7 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 			head = append(head, &after)
 		}
 	}
-	rows := make([]T, 0, min(p.window.Size, pagination.DefaultSize*10)+1)
+	rows := in.rows(min(p.window.Size, pagination.DefaultSize*10) + 1)[:0]
 	err = query(ctx, l.db.reader(ctx), b.String(), b.args, func(row []driver.Value) error {
 		if len(rows) == 0 {
 			for i, to := range head {
@@ -247,7 +247,8 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 			return nil // it has the head alone
 		}
 		if len(rows) == cap(rows) {
-			rows = slices.Grow(rows, p.window.Size+1-len(rows))
+			more := in.rows(p.window.Size + 1)
+			rows = more[:copy(more, rows)]
 		}
 		rows = rows[:len(rows)+1]
 		return in.scan(&rows[len(rows)-1], row)
@@ -273,6 +274,7 @@ func ask[T any](ctx context.Context, l *layout, p *listing, in *reader[T], f for
 // reader reads rows into the members of T.
 type reader[T any] struct {
 	layout  *layout
+	rows    func(n int) []T // makes new ones
 	id      func(*T) *ulid.ULID
 	members []member[T] // of the columns after the id, and others that are only written
 }

@@ -26,14 +26,14 @@ func (l *layout) relation(name string) *relation {
 	typ, reference, inverse := strings.Cut(name, ".")
 	if !inverse {
 		if k := l.link(name); k != nil {
-			return &relation{table: k.table, near: "from_id", far: "to_id", others: l.db.layout(k.target)}
+			return &relation{table: k.table, near: "from_id", far: "to_id", others: l.target(k.target)}
 		}
 		if c := l.compared(name); c != nil && c.references != "" {
-			return &relation{table: l.table, near: "id", far: c.name, others: l.db.layout(c.references)}
+			return &relation{table: l.table, near: "id", far: c.name, others: l.target(c.references)}
 		}
 		return nil
 	}
-	other := l.db.layout(typ)
+	other := l.target(typ)
 	if other == nil {
 		return nil
 	}
@@ -258,8 +258,7 @@ func (t *Table[T]) of(ctx context.Context, q resource.Query, columns []selected,
 			return nil
 		}
 		page.Of.Rows = append(page.Of.Rows, of)
-		var none T
-		page.Rows = append(page.Rows, none)
+		page.Rows = append(page.Rows, *t.schema.Row())
 		return in.scan(&page.Rows[len(page.Rows)-1], row[1:])
 	})
 	return page, t.db.failed(err)

@@ -33,14 +33,20 @@ type member[T any] struct {
 // NewTable declares a table for a schema; [DB.Migrate] makes it. A table that is declared again, by the same
 // type, takes the place of the former.
 func NewTable[T any](db *DB, s resource.Schema[T]) (*Table[T], error) {
+	t, err := NewDraft(db, s)
+	if err != nil {
+		return nil, err
+	}
+	return t, db.declare(t.layout)
+}
+
+// NewDraft makes a table for a schema without declaring it: [DB.Adopt] does so once it can.
+func NewDraft[T any](db *DB, s resource.Schema[T]) (*Table[T], error) {
 	if err := s.Verify(); err != nil {
 		return nil, err
 	}
 	l, err := shape(db, &s)
 	if err != nil {
-		return nil, err
-	}
-	if err := db.declare(l); err != nil {
 		return nil, err
 	}
 	t := &Table[T]{db: db, schema: s, layout: l, columns: []selected{db.selected("id", resource.ID)}}
@@ -175,7 +181,7 @@ func (t *Table[T]) some(fields []string, keys []key) (members []member[T], colum
 }
 
 func (t *Table[T]) reader() *reader[T] {
-	return &reader[T]{layout: t.layout, id: t.schema.ID, members: t.members}
+	return &reader[T]{layout: t.layout, rows: t.schema.Rows, id: t.schema.ID, members: t.members}
 }
 
 // Get reads one row, or returns NotFound.
@@ -189,7 +195,7 @@ func (t *Table[T]) one(ctx context.Context, q querier, text string, id ulid.ULID
 	in := t.reader()
 	var found *T
 	err := query(ctx, q, text, []any{t.db.dialect.Value(id)}, func(row []driver.Value) error {
-		found = new(T)
+		found = t.schema.Row()
 		return in.scan(found, row)
 	})
 	if err != nil {

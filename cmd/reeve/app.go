@@ -169,7 +169,9 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.guard = allowedaddress.NewGuard(allowedaddress.Config{Database: a.database, Addresses: addresses, Log: a.log})
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
-	a.modules = module.NewLoader(module.Config{Registry: registry, Database: db, Loadings: loadings, Log: a.log})
+	a.modules = module.NewLoader(module.Config{
+		Registry: registry, Database: db, Loadings: loadings, Log: a.log, Files: func() []module.Module { return declaredIn(modulesPath.In(c), db) },
+	})
 	return a.modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{

@@ -9,30 +9,25 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/oklog/ulid/v2"
-
-	"reeve/resource"
 	"reeve/resource/resourcetest/conformance"
-	"reeve/storage"
 )
 
-// errand has what no type of the core has: a reference to one resource that is written, and may be none.
-type errand struct {
-	ID          ulid.ULID
-	Title, Note string
-	Runner      ulid.ULID
-}
-
-var errandSchema = resource.Schema[errand]{
-	Name: "errand", Plural: "errands", Doc: "Something to be done.", ID: func(e *errand) *ulid.ULID { return &e.ID },
-	Attributes: []resource.Attribute[errand]{
-		resource.Attr("title", func(e *errand) *string { return &e.Title }).Required().Unique(),
-		resource.Attr("note", func(e *errand) *string { return &e.Note }).Nullable(),
-	},
-	References: []resource.Reference[errand]{
-		resource.ToOne("runner", "user", func(e *errand) *ulid.ULID { return &e.Runner }).Nullable().OnDelete(resource.Clear),
-	},
-}
+// errandFile declares what no type of the core has: a reference to one resource that is written, and may be none. Apart
+// from that it has what the checks ask of any type.
+const errandFile = `types:
+  errand:
+    doc: Something to be done.
+    attributes:
+      title: {kind: string, required: true, unique: true}
+      name: {kind: string, required: true, filters: [eq]}
+      note: {kind: string, nullable: true}
+      urgency: {kind: string, values: [low, high], default: low}
+      created_at: {kind: date-time, created: true}
+    references:
+      runner: {type: user, nullable: true, on_delete: clear}
+      witnesses: {type: user, many: true}
+    sorts: [[name], [created_at]]
+`
 
 // The samples that the checks create.
 var (
@@ -49,25 +44,20 @@ var (
 		Invalid:    map[string]any{"key": "with spaces"},
 	}
 	errandSample = conformance.Sample{
-		Type: "errand", Path: "errands", Required: "title", Nullable: "note", Unique: "title",
-		Attributes: func(word string) map[string]any { return map[string]any{"title": word} },
+		Type: "errand", Path: "errands", Required: "name", Nullable: "note", Unique: "title", Text: "name", Filter: "filter[name]",
+		Attributes: func(word string) map[string]any {
+			return map[string]any{"title": word, "name": "The " + word}
+		},
+		Invalid: map[string]any{"urgency": "none"},
 	}
 )
 
-// conformanceTarget serves everything, with one more type, and describes it to the checks.
-func conformanceTarget(t *testing.T, uri string) conformance.Target {
-	s := start(t, uri, everything)
-	errands, err := storage.NewTable(s.app.database.DB, errandSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.app.database.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.app.engine.Registry().Register(resource.Type[errand]{Schema: errandSchema,
-		List: errands.List, Get: errands.Get, Create: errands.Create, Update: errands.Update, Delete: errands.Delete}); err != nil {
-		t.Fatal(err)
-	}
+// conformanceTarget serves everything, with a type that a file declares, and describes it to the checks. The item is one of
+// the core or the file's; many is its relationship to users.
+func conformanceTarget(t *testing.T, uri string, item conformance.Sample, many string) conformance.Target {
+	_, yaml := declaredFiles(t, map[string]string{"errands.yaml": errandFile})
+	s := start(t, uri, yaml)
+	s.module(200, "errands", "load")
 	session := "sessions/" + idsOf(s.get("sessions?page[first]=1"))[0]
 	credentials, err := http.NewRequest(http.MethodGet, s.bases[0], nil)
 	if err != nil {
@@ -77,10 +67,10 @@ func conformanceTarget(t *testing.T, uri string) conformance.Target {
 	credentials.SetBasicAuth(name, password)
 	return conformance.Target{
 		URL: strings.TrimSuffix(s.bases[0], "/") + "/api/admin/v1", Client: s.client, Header: credentials.Header,
-		Item:   groupSample,
+		Item:   item,
 		ToOne:  conformance.Relationship{Name: "runner", Owner: errandSample, Related: userSample},
-		ToMany: conformance.Relationship{Name: "members", Owner: groupSample, Related: userSample},
-		Nested: "members.sessions", Sorts: []string{"name", "-created_at"}, PageSize: "page[size]",
+		ToMany: conformance.Relationship{Name: many, Owner: item, Related: userSample},
+		Nested: many + ".sessions", Sorts: []string{"name", "-created_at"}, PageSize: "page[size]",
 		NoUpdate: session, NoCreate: "sessions", NoLink: session + "/relationships/user", Plain: "modules",
 		Parameters: []string{"count", "force"}, Cursor: true, MaxSize: 1000, Operations: "operations",
 		Departures: map[string]conformance.Departure{
@@ -134,32 +124,43 @@ func (s *server) linksWithBrackets() error {
 
 var printTable = flag.Bool("table", false, "print the table of conformance")
 
-// TestConformance holds the server to every check of JSON:API, but for two departures.
+// TestConformance holds the server to every check of JSON:API, but for two departures: by a type of the core, and by one
+// that a file declares.
 func TestConformance(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		results := conformance.Run(t.Context(), conformanceTarget(t, uri))
-		if len(results) != 138 {
-			t.Errorf("%d checks", len(results))
-		}
-		for _, r := range results {
-			t.Run(r.Number, func(t *testing.T) {
-				want := conformance.Pass
-				if r.Number == "E11" || r.Number == "E15" {
-					want = conformance.Departs
-				}
-				if r.Outcome != want {
-					t.Errorf("%s: %s: %s", r.Outcome, r.Rule, r.Detail)
-				}
-			})
-		}
-		summarized(t, results)
-		if *printTable {
-			fmt.Printf("%s\n\n", t.Name())
-			if err := conformance.WriteTable(os.Stdout, results); err != nil {
-				t.Fatal(err)
-			}
-		}
+		summarized(t, conforms(t, conformanceTarget(t, uri, groupSample, "members")))
 	})
+	t.Run("declared", func(t *testing.T) {
+		onBoth(t, func(t *testing.T, uri string) {
+			summarized(t, conforms(t, conformanceTarget(t, uri, errandSample, "witnesses")))
+		})
+	})
+}
+
+// conforms runs all checks.
+func conforms(t *testing.T, target conformance.Target) []conformance.Result {
+	results := conformance.Run(t.Context(), target)
+	if len(results) != 138 {
+		t.Errorf("%d checks", len(results))
+	}
+	for _, r := range results {
+		t.Run(r.Number, func(t *testing.T) {
+			want := conformance.Pass
+			if r.Number == "E11" || r.Number == "E15" {
+				want = conformance.Departs
+			}
+			if r.Outcome != want {
+				t.Errorf("%s: %s: %s", r.Outcome, r.Rule, r.Detail)
+			}
+		})
+	}
+	if *printTable {
+		fmt.Printf("%s\n\n", t.Name())
+		if err := conformance.WriteTable(os.Stdout, results); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return results
 }
 
 // summarized holds the table in the README to what became of the checks.

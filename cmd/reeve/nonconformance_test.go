@@ -433,7 +433,7 @@ var spoilers = []spoiler{
 // TestNonconformance has the program do one thing wrong after the other, and sees that the checks notice: each of
 // them is able to fail.
 func TestNonconformance(t *testing.T) {
-	target := conformanceTarget(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db"))
+	target := conformanceTarget(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db"), groupSample, "members")
 	target.Departures = nil
 	able := map[string]bool{}
 	client := *target.Client

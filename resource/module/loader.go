@@ -336,7 +336,7 @@ func (l *Loader) update(ctx context.Context, id ulid.ULID, change func(*State) e
 	if state.Loaded {
 		err = l.prepare(ctx, m, known, stored)
 		if resource.Is(err, resource.Conflict) {
-			l.fail(m.Name, failure{err: err})
+			l.fail(m.Name, failure{err: shown(err)})
 		}
 	} else {
 		err = l.dispensable(m, stored)
@@ -491,10 +491,13 @@ func (l *Loader) settle(ctx context.Context) error {
 
 // shown is why something failed as the entity may tell: what is no refusal only the log says.
 func shown(err error) error {
-	if err == nil || !resource.Is(err, resource.Internal) {
-		return err
+	switch {
+	case err == nil:
+		return nil
+	case resource.Is(err, resource.Internal):
+		return errors.New("something went wrong; the log says what")
 	}
-	return errors.New("something went wrong; the log says what")
+	return resource.AllErrors(err)
 }
 
 // load loads a module, or puts it in the place of the one of its name that is loaded. If it fails, that stays.

@@ -249,6 +249,8 @@ func (Dialect) Fault(err error) storage.Fault {
 		return storage.Fault{Kind: storage.TextFault}
 	case "40001", "40P01": // serialization_failure, deadlock_detected
 		return storage.Fault{Kind: storage.UndoneFault}
+	case "42703", "42P01": // undefined_column, undefined_table: a module that was loaded anew has changed its counter since
+		return storage.Fault{Kind: storage.UnavailableFault}
 	case "55P03", "57014", "25P02", "25006", "0A000":
 		// lock_not_available, query_canceled, the standby that is none yet to be written to, and the statement that was
 		// stale in a transaction, with what followed it

@@ -189,6 +189,11 @@ func (Dialect) Fault(err error) storage.Fault {
 		return storage.Fault{Kind: storage.ForeignKeyFault}
 	}
 	switch e.Code() & 0xFF { // the primary code
+	case codes.SQLITE_ERROR:
+		// A module that was loaded anew has changed its counter since. Nothing but the text says so.
+		if strings.Contains(e.Error(), "no such column") || strings.Contains(e.Error(), "no such table") {
+			return storage.Fault{Kind: storage.UnavailableFault}
+		}
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED, codes.SQLITE_INTERRUPT, codes.SQLITE_FULL, codes.SQLITE_IOERR,
 		codes.SQLITE_CANTOPEN:
 		return storage.Fault{Kind: storage.UnavailableFault}

@@ -211,7 +211,7 @@ func (m *Memory[T]) key(row *T, names []string) (key string) {
 
 // clone is a copy of what a row stores, with which it shares no memory.
 func (m *Memory[T]) clone(row *T) *T {
-	s, to := &m.schema, new(T)
+	s, to := &m.schema, m.schema.Row()
 	*s.ID(to) = *s.ID(row)
 	for i := range s.Attributes {
 		if a := &s.Attributes[i]; a.Stored {
