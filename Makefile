@@ -24,9 +24,11 @@ test: ## run all tests, on SQLite and on a PostgreSQL server (what is missing is
 	@go vet -tags bench ./...
 	@go test ./...
 
-long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, and 10 s of guesses at a password
+long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, 10 s of guesses at a password, and modules 500 times
 	@.ci/install
 	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone|TestAttack|TestManyStreams|TestDelivery' -timeout 40m -users 100000 -chaos 30s -kills 50 -gone 10s -attack 10s -streams 2000 -deliveries 10000
+	@race=; if command -v cc >/dev/null; then export CGO_ENABLED=1; race=-race; fi; \
+		go test $$race ./cmd/reeve -run TestConcurrentModules -timeout 120m -cycles 500
 
 bench: build ## measure Reeve against a hand-written floor, on USERS users (1000000)
 	@.ci/install

@@ -1,6 +1,10 @@
 package storage
 
 import (
+	"testing"
+
+	"github.com/jmoiron/sqlx"
+
 	"reeve/pagination"
 	"reeve/resource"
 )
@@ -14,3 +18,32 @@ func (t *Table[T]) Statement(q resource.Query) (text string, args []any) {
 
 // MaxStatements is how many statements a connection keeps prepared.
 const MaxStatements = maxStatements
+
+// Declared are the tables that are declared.
+func Declared(db *DB) (tables []string) {
+	for _, l := range db.declared() {
+		tables = append(tables, l.table)
+	}
+	return tables
+}
+
+// Statements is how many statements a connection of each pool keeps prepared.
+func Statements(t *testing.T, db *DB) (n int) {
+	t.Helper()
+	for _, pool := range []*sqlx.DB{db.pools.Read, db.pools.Write} {
+		conn, err := pool.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Raw(func(c any) error {
+			n += c.(*preparedConn).order.Len()
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
+}
