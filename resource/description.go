@@ -14,6 +14,11 @@ const (
 	Delete = "delete"
 )
 
+// Put creates the resource that an operation's key names, or changes it if it is there: what the body gives, and nothing
+// else. The body may give the key itself. It needs the permissions to create and to update, and its event is of the one
+// that it was. If two do so at once, the second changes what the first has created.
+const Put = "put"
+
 // The verbs on a relationship. Reading needs the permission to get the resource that has it, writing to update it.
 // What a to-many names is a list of those, which needs the permission to list them; so does its linkage.
 const (
@@ -69,6 +74,11 @@ func (t *Type[T]) describe() Description {
 
 // Serves reports whether the type serves one of the five verbs.
 func (d *Description) Serves(verb string) bool { return slices.Contains(d.Verbs, verb) }
+
+// Puts reports whether the type serves [Put].
+func (d *Description) Puts() bool {
+	return len(d.Lookups) > 0 && d.Serves(Create) && d.Serves(Update)
+}
 
 // Imports reports whether many resources can be created at once by [Engine.Import]. What is shown once, in the answer to
 // a creation, would be lost.

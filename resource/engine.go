@@ -143,6 +143,9 @@ func (tx *Tx) planOne(op Operation, reach reach) (step, error) {
 	case List, Get, Linked, Related:
 		run, err := tx.planRead(op, t, reach)
 		return step{op, true, entering(t, run)}, err
+	case Put:
+		run, err := tx.planPut(op, t, reach)
+		return step{op, false, entering(t, run)}, err
 	}
 	tx.Principal = op.Principal
 	run, err := t.prepare(tx, op)
@@ -172,6 +175,10 @@ func serves(op Operation, about *Description) error {
 	case List, Get, Create, Update, Delete:
 		if !about.Serves(op.Verb) {
 			return Errorf(MethodNotAllowed, "%s cannot be asked to %s", about.Plural, op.Verb)
+		}
+	case Put:
+		if !about.Puts() || op.Key == nil {
+			return Errorf(MethodNotAllowed, "%s are not created by a name here", about.Plural)
 		}
 	case Related, Linked, Link, Unlink, Relink:
 		r := about.Reference(op.Relationship)

@@ -19,6 +19,8 @@ type served interface {
 	// get and linked are NotFound about a resource that does not meet the condition.
 	get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error)
 	linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error)
+	// canonical is the value of a natural key in the form in which it is kept.
+	canonical(key *Key) string
 	// prepare reads the body before the transaction begins; what it returns runs in it.
 	prepare(ctx context.Context, op Operation) (writer, error)
 	importing(ctx context.Context, bodies []Body) func(tx *Tx) ([]Imported, error)
@@ -50,6 +52,17 @@ func (p *plan[T]) behind(gate *Gate) served {
 func (p *plan[T]) gate() *Gate { return p.guard }
 
 func (p *plan[T]) description() *Description { return &p.about }
+
+func (p *plan[T]) canonical(key *Key) string {
+	if a := p.Schema.Attribute(key.Attribute); !a.AttributeDescription.ReadOnly { // see [Canonical]
+		if kept, err := a.accept(key.Value); err == nil {
+			if text, ok := kept.(string); ok {
+				return text
+			}
+		}
+	}
+	return key.Value // which nothing has
+}
 
 // list shows of its rows the fields alone, unless they are nil; then those of the query are read besides.
 func (p *plan[T]) list(ctx context.Context, view View, q Query, fields []string) (Result, Of, error) {

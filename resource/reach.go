@@ -13,6 +13,7 @@ type reach struct {
 	do      Condition // what of the type it may be done to
 	see     Condition // what of the type its caller may read; known if do is not nil
 	related Condition // of a read of what a relationship names: what of those the caller may read
+	create  Condition // of Put: what of the type its caller may create
 }
 
 // known is what of the type the caller can know to be there: what they may read, or do this to.
@@ -35,6 +36,11 @@ func (tx *Tx) authorize(op Operation) (r reach, err error) {
 		verb = Get
 	case Link, Unlink, Relink:
 		verb = Update
+	case Put:
+		verb = Update
+		if r.create, err = tx.reach(op.Principal, about, Create); err != nil {
+			return r, err
+		}
 	}
 	if r.do, err = tx.reach(op.Principal, about, verb); err != nil {
 		return r, err

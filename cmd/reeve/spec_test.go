@@ -90,7 +90,7 @@ func TestSpecIsTrue(t *testing.T) {
 				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },
 				"updateRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-", n)} },
 				"updateRoleByName": func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed-by-name-", n)} },
-				"updateUser":       email, "updateUserByUsername": email, "updateSetting": named, "updateSettingByName": named,
+				"updateUser":       email, "updateUserByUsername": email, "putUserByUsername": email, "updateSetting": named, "updateSettingByName": named,
 				"createAllowedAddress": func(n int) map[string]any {
 					return map[string]any{"address": fmt.Sprintf("10.%d.%d.0/24", n>>8&255, n&255)}
 				},

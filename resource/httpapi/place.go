@@ -174,8 +174,12 @@ func (p *place) methods() []method {
 	case collection:
 		return p.served(method{http.MethodGet, resource.List}, method{http.MethodPost, resource.Create})
 	case single:
-		return p.served(method{http.MethodGet, resource.Get}, method{http.MethodPatch, resource.Update},
+		methods := p.served(method{http.MethodGet, resource.Get}, method{http.MethodPatch, resource.Update},
 			method{http.MethodDelete, resource.Delete})
+		if p.key != nil && p.about.Puts() {
+			methods = append(methods, method{http.MethodPut, resource.Put})
+		}
+		return methods
 	case relationship:
 		return p.linkage()
 	case related:

@@ -202,6 +202,18 @@ func (b *builder) describeOne(d *resource.Description, path, by string, paramete
 			status: http.StatusOK, answer: b.document(d, shown), etag: tag(),
 		})
 	}
+	if by != "" && d.Puts() {
+		op := b.add(d, call{
+			method: http.MethodPut, path: path, id: "put" + one, verb: resource.Create, reads: d.Name + ":" + resource.Update, parameters: parameters,
+			doc: "Creates the resource if there is none of this name. If there is one, members that are absent stay as they are, and what only " +
+				"a creation gives is refused, but for the name itself.",
+			body: b.body(d, put), guarded: true,
+			status: http.StatusOK, answer: b.document(d, shown), etag: tag(),
+		})
+		made := answer(http.StatusText(http.StatusCreated), b.document(d, issued))
+		made.Headers = map[string]Header{"ETag": *tag(), "Location": header("The path of the new resource.", text(""))}
+		op.Responses[strconv.Itoa(http.StatusCreated)] = made
+	}
 	if d.Serves(resource.Delete) {
 		b.add(d, call{
 			method: http.MethodDelete, path: path, id: "delete" + one, verb: resource.Delete, parameters: parameters,

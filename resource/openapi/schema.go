@@ -84,6 +84,7 @@ const (
 	issued      // in the answer to a creation
 	created     // in the body of a creation, or of an action
 	changed     // in the body of a change
+	put         // in the body of what creates or changes
 )
 
 // attribute is the schema of the values of an attribute.
@@ -105,7 +106,7 @@ func attribute(a *resource.AttributeDescription, in use) *Schema {
 	switch in {
 	case shown, issued:
 		s.ReadOnly = a.ReadOnly
-	case created, changed:
+	case created, changed, put:
 		s.WriteOnly = !a.Visible()
 		if a.Kind == resource.String && a.MaxLength > 0 {
 			s.MaxLength = a.MaxLength
@@ -128,8 +129,8 @@ func attributes(all []resource.AttributeDescription, in use) *Schema {
 		case shown, issued:
 			there = a.Visible() && (!a.Once || in == issued)
 			always = there && in == issued
-		case created, changed:
-			there = a.Writable(in == created)
+		case created, changed, put:
+			there = a.Writable(in != changed)
 			always = a.Required && in == created
 		}
 		if there {
@@ -167,8 +168,8 @@ func (b *builder) relationships(all []resource.ReferenceDescription, in use) *Sc
 	var required []string
 	for i := range all {
 		r := &all[i]
-		body := in == created || in == changed
-		if body && !r.Writable(in == created) {
+		body := in == created || in == changed || in == put
+		if body && !r.Writable(in != changed) {
 			continue
 		}
 		var s *Schema
@@ -372,12 +373,16 @@ func (b *builder) body(d *resource.Description, in use) *Schema {
 		}
 	}
 	name := pascal(d.Name) + ".Create"
-	if in == changed {
+	switch in {
+	case changed:
 		name = pascal(d.Name) + ".Update"
 		members["id"] = id()
 		if !d.Singleton {
 			required = append(required, "id")
 		}
+	case put:
+		name = pascal(d.Name) + ".Put"
+		members["id"] = id()
 	}
 	return b.schema(name, open(Schemas{"data": open(members, required...)}, "data"))
 }
