@@ -20,7 +20,7 @@ type served interface {
 	get(ctx context.Context, view View, id ulid.ULID, where Condition, fields []string) (Result, error)
 	linked(ctx context.Context, id ulid.ULID, where Condition, relationship string, q Query) (Result, error)
 	// canonical is the value of a natural key in the form in which it is kept.
-	canonical(key *Key) string
+	canonical(ctx context.Context, key *Key) string
 	// prepare reads the body before the transaction begins; what it returns runs in it.
 	prepare(ctx context.Context, op Operation) (writer, error)
 	importing(ctx context.Context, bodies []Body) func(tx *Tx) ([]Imported, error)
@@ -53,9 +53,9 @@ func (p *plan[T]) gate() *Gate { return p.guard }
 
 func (p *plan[T]) description() *Description { return &p.about }
 
-func (p *plan[T]) canonical(key *Key) string {
+func (p *plan[T]) canonical(ctx context.Context, key *Key) string {
 	if a := p.Schema.Attribute(key.Attribute); !a.AttributeDescription.ReadOnly { // see [Canonical]
-		if kept, err := a.accept(key.Value); err == nil {
+		if kept, err := a.accept(ctx, key.Value); err == nil {
 			if text, ok := kept.(string); ok {
 				return text
 			}

@@ -220,7 +220,7 @@ func (tx *Tx) find(op Operation, t served, where Condition) (ulid.ULID, error) {
 		return op.ID, nil
 	}
 	found, _, err := t.list(tx, tx.View(), Query{
-		Where: every(Equal(op.Key.Attribute, t.canonical(op.Key)), where), Window: pagination.First(1), Count: pagination.CountNone,
+		Where: every(Equal(op.Key.Attribute, t.canonical(tx, op.Key)), where), Window: pagination.First(1), Count: pagination.CountNone,
 		Fields: []string{}, Now: tx.Now,
 	}, nil)
 	if err != nil {

@@ -50,11 +50,18 @@ func (c *checker) right(op *operation) (*call, error) {
 	if schema == nil {
 		return right, nil
 	}
-	body, err := c.sample(schema)
+	sampled := schema
+	if op.method == http.MethodPut { // of what is there, that changes what PATCH does, but for the key
+		sampled = (&operation{c.doc.Paths.Value(op.path).Patch, http.MethodPatch, op.path}).bodySchema()
+	}
+	body, err := c.sample(sampled)
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(data(schema).Required, "id") && data(schema).Properties["attributes"] != nil {
+	if op.method == http.MethodPut {
+		c.unnamed(op, body)
+	}
+	if slices.Contains(data(sampled).Required, "id") && data(schema).Properties["attributes"] != nil {
 		body.(map[string]any)["data"].(map[string]any)["id"] = at.id
 	}
 	if give := c.server.Members[op.OperationID]; give != nil {
@@ -67,6 +74,29 @@ func (c *checker) right(op *operation) (*call, error) {
 		return nil, fmt.Errorf("the body %v does not agree with its own schema: %w", right.body, err)
 	}
 	return right, nil
+}
+
+// unnamed takes the attribute that a path has out of a body, and returns its value.
+func (c *checker) unnamed(op *operation, body any) (value any) {
+	attributes := inner(body)
+	for name := range attributes {
+		if strings.Contains(op.path, "{"+name+"}") {
+			value = attributes[name]
+			delete(attributes, name)
+		}
+	}
+	return value
+}
+
+// new makes the call of an operation that puts one about a resource that is not there yet.
+func (c *checker) new(op *operation, right *call) error {
+	made, err := c.right(c.operation(http.MethodPost, op.typ(), http.StatusCreated))
+	if err != nil {
+		return err
+	}
+	key := c.unnamed(op, made.body)
+	right.path, right.body = fill(op.path, func(string) string { return fmt.Sprint(key) }), made.body
+	return nil
 }
 
 // place is the operation's path about a resource that is there. What only reads is always called at the same one.

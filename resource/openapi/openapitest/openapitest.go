@@ -203,7 +203,14 @@ func (c *checker) check(op *operation) {
 	want(http.StatusUnauthorized, "with a wrong token", func(right *call) { right.credentials = "Bearer wrong" })
 	want(http.StatusBadRequest, "with an unknown parameter", func(right *call) { right.query.Set("none", "1") })
 	want(http.StatusNotAcceptable, "asking for plain text", func(right *call) { right.accept = "text/plain" })
-	if strings.Contains(op.path, "{") {
+	switch {
+	case op.method == http.MethodPut:
+		want(http.StatusCreated, "about what is new", func(right *call) {
+			if err := c.new(op, right); err != nil {
+				c.find(op, "about what is new: %w", err)
+			}
+		})
+	case strings.Contains(op.path, "{"):
 		want(http.StatusNotFound, "about nothing", func(right *call) {
 			const nothing = "7ZZZZZZZZZZZZZZZZZZZZZZZZZ"
 			right.path = fill(op.path, func(string) string { return nothing })
@@ -234,6 +241,9 @@ func (c *checker) check(op *operation) {
 			inner(right.body)["no_such_member"] = 1
 		})
 		for _, pair := range exclusive(members) {
+			if op.method == http.MethodPut {
+				break // what is there takes neither
+			}
 			want(http.StatusUnprocessableEntity, "with "+strings.Join(pair, " and "), func(right *call) {
 				for _, name := range pair {
 					inner(right.body)[name] = simple(members.Properties[name].Value)
