@@ -4,8 +4,6 @@ import (
 	"errors"
 	"regexp"
 	"time"
-
-	"reeve/pagination"
 )
 
 // Rules that many types have. Each is an argument of what declares an attribute, an action or a type.
@@ -61,26 +59,3 @@ func OnAll(action, typ string, filters ...FilterArgument) Operation {
 // about a deletion with after nil. It takes a lock with [Tx.Lock] where two writers could each keep the rule and
 // together break it.
 type Check[T any] func(tx *Tx, before, after *T) error
-
-// KeepOne is the rule that some row always meets a condition: it refuses, with a sentence, to take the last one
-// out of it. The name is that of the lock behind which it looks.
-func KeepOne[T any](schema *Schema[T], store Store[T], where Condition, name, sentence string) Check[T] {
-	return func(tx *Tx, before, after *T) error {
-		meets := func(row *T) bool { return row != nil && schema.Match(where, row, Env{Now: tx.Now}) }
-		if !meets(before) || meets(after) {
-			return nil
-		}
-		// Without the lock, two that leave at once would each see the other one stay.
-		if err := tx.Lock(name); err != nil {
-			return err
-		}
-		others, err := store.List(tx, Query{
-			Where:  All{where, Not{Equal("id", *schema.ID(before))}},
-			Window: pagination.First(1), Count: pagination.CountNone, Now: tx.Now,
-		})
-		if err == nil && len(others.Rows) == 0 {
-			return Errorf(Conflict, "%s", sentence)
-		}
-		return err
-	}
-}

@@ -95,9 +95,15 @@ func (tx *Tx) Value(key any) any {
 	return tx.Context.Value(key)
 }
 
+// TxOf is the transaction of the operation that the context belongs to, nil outside of one.
+func TxOf(ctx context.Context) *Tx {
+	tx, _ := ctx.Value(txKey{}).(*Tx)
+	return tx
+}
+
 // PrincipalOf is who asks for the operation that the context belongs to, nil outside of one.
 func PrincipalOf(ctx context.Context) *auth.Principal {
-	if tx, ok := ctx.Value(txKey{}).(*Tx); ok {
+	if tx := TxOf(ctx); tx != nil {
 		return tx.Principal
 	}
 	return nil

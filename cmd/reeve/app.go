@@ -167,6 +167,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	a.settings = setting.NewKeeper(setting.Config{Store: a.config.Store, Database: a.database, Overrides: overrides, Log: a.log})
 	a.guard = allowedaddress.NewGuard(allowedaddress.Config{Database: a.database, Addresses: addresses, Log: a.log})
+	administrators := role.NewAdministrators(a.users, user.Active)
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	a.modules = module.NewLoader(module.Config{
@@ -175,9 +176,12 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	return a.modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
-			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles), a.rights, a.verify, c.checkStrength),
+			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles, administrators, role.OfUser), user.Rules{
+				Rights: a.rights, Verify: a.verify, Strength: c.checkStrength, Leave: administrators.WithoutUser,
+			}),
 			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, a.openSessions, a.rightsOf),
-			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles), role.Granted(a.groups.Linkage("roles"), a.roles)),
+			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles, administrators),
+				role.Granted(a.groups.Linkage("roles"), a.roles, administrators, role.OfGroup), administrators.WithoutGroup),
 			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),

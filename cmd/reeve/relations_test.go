@@ -222,8 +222,8 @@ func TestIncludesAskOnce(t *testing.T) {
 		}
 		var users, sessions, groups int
 		registry := &resource.Registry{}
-		err := registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), a.rights, a.verify, auth.Strength{}.Check), session.Type(asked[session.Session]{a.sessions, &sessions}, a.sessionEnded),
-			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members"), a.groups.Linkage("roles")), token.Type(a.tokens, a.openSessions, a.rightsOf), role.Type(a.roles, registry), client.Type(a.clients))
+		err := registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), user.Rules{}), session.Type(asked[session.Session]{a.sessions, &sessions}, a.sessionEnded),
+			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members"), a.groups.Linkage("roles"), nil), token.Type(a.tokens, a.openSessions, a.rightsOf), role.Type(a.roles, registry), client.Type(a.clients))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
 	"golang.org/x/oauth2"
 
+	"reeve/auth"
 	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/role"
@@ -299,6 +301,82 @@ func TestOneself(t *testing.T) {
 		s.do(204, "DELETE", "users/"+me+"?force=true", nil)
 		if a := s.send("GET", "/api/admin/v1/me", nil); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("a deleted user: %d", a.StatusCode)
+		}
+	})
+}
+
+// TestLastAdministratorByRole has the last one who may do everything be so by the role of a group: nobody takes that away,
+// by whichever way, and nobody their own by mistake.
+func TestLastAdministratorByRole(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		id, last := s.person("eliot")
+		everybody := idOf(s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "Foundation"},
+			map[string]any{"roles": toMany("role", builtIn(role.Admin)), "members": toMany("user", id)})))
+		kilgore := idOf(s.get("users/by-username/kilgore-trout"))
+		for _, administrator := range []string{kilgore, quentin} {
+			last.do(200, "POST", "users/"+administrator+"/set-admin", map[string]any{"admin": false})
+		}
+		group, admin := "groups/"+everybody, toMany("role", builtIn(role.Admin))
+		refused := func(force string) {
+			t.Helper()
+			for _, write := range []struct {
+				method, path string
+				body         any
+			}{
+				{"DELETE", group + "/relationships/members", toMany("user", id)},
+				{"PATCH", group + "/relationships/members", toMany("user")},
+				{"DELETE", group + "/relationships/roles", admin},
+				{"PATCH", group + "/relationships/roles", toMany("role", builtIn(role.Support))},
+				{"PATCH", group, resourceDocument("group", everybody, map[string]any{}, map[string]any{"members": toMany("user")})},
+				{"DELETE", group, nil},
+				{"DELETE", "users/" + id, nil}, {"POST", "users/" + id + "/lock", nil}, {"POST", "users/" + id + "/deactivate", nil},
+			} {
+				if a := last.send(write.method, "/api/admin/v1/"+write.path+force, write.body); a.StatusCode != 409 || dig(a.document, "errors", 0, "code") != "conflict" {
+					t.Errorf("%s %s%s: %d %s", write.method, write.path, force, a.StatusCode, a.text)
+				}
+			}
+			if got := last.permissions(); !slices.Equal(got, []string{"*:*"}) {
+				t.Fatalf("they may %v", got)
+			}
+		}
+		refused("?force=true")
+		last.do(204, "POST", "users/"+quentin+"/relationships/roles", admin)
+		refused("")
+		// Whoever is none, or stays one, is not asked.
+		last.do(204, "PATCH", group+"/relationships/members", toMany("user", id, kilgore))
+		last.do(204, "DELETE", group+"/relationships/members", toMany("user", kilgore))
+		last.do(204, "POST", "users/"+id+"/relationships/roles", admin)
+		last.do(204, "DELETE", "users/"+id+"/relationships/roles", admin)
+		last.do(409, "DELETE", group+"/relationships/members", toMany("user", id))
+		last.do(204, "DELETE", group+"/relationships/members?force=true", toMany("user", id))
+		last.do(403, "GET", "users", nil)
+
+		// Two who take the role from one another at the same moment: one stays.
+		for range 10 {
+			done := make(chan bool, 2)
+			of := []string{id, quentin}
+			for i, user := range of {
+				if _, err := s.app.users.Linkage("roles").Add(t.Context(), ulid.MustParse(user), ulid.MustParse(builtIn(role.Admin))); err != nil {
+					t.Fatal(err)
+				}
+				if i == 0 {
+					continue
+				}
+				for _, user := range of {
+					go func() {
+						_, err := s.app.engine.Do(t.Context(), resource.Operation{Verb: resource.Unlink, Type: "user", ID: ulid.MustParse(user), Relationship: "roles",
+							Principal: auth.System, Body: resource.Body{Relationships: map[string][]resource.Identifier{"roles": {{Type: "role", ID: ulid.MustParse(builtIn(role.Admin))}}}}})
+						if err != nil && !resource.Is(err, resource.Conflict) {
+							t.Error(err)
+						}
+						done <- err == nil
+					}()
+				}
+			}
+			if first, second := <-done, <-done; first == second {
+				t.Errorf("both: %v", first)
+			}
 		}
 	})
 }

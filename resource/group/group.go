@@ -42,10 +42,17 @@ var Schema = resource.Schema[Group]{
 	}}},
 }
 
-// Type serves groups out of a store, with the linkage of their members and their roles.
-func Type(groups resource.Store[Group], members, roles resource.Linkage) resource.Type[Group] {
+// Type serves groups out of a store, with the linkage of their members and their roles. Remove is asked before one is
+// removed.
+func Type(groups resource.Store[Group], members, roles resource.Linkage, remove func(tx *resource.Tx, id ulid.ULID) error) resource.Type[Group] {
 	return resource.Type[Group]{
-		Schema: Schema, Lookups: []string{"key"}, Linkages: map[string]resource.Linkage{"members": members, "roles": roles},
+		Schema: Schema, Lookups: []string{"key"}, Linkages: map[string]resource.Linkage{"members": members, "roles": roles}, Forcible: true,
+		Checks: []resource.Check[Group]{func(tx *resource.Tx, before, after *Group) error {
+			if after != nil {
+				return nil
+			}
+			return remove(tx, before.ID)
+		}},
 		List: groups.List, Get: groups.Get, Update: groups.Update, Delete: groups.Delete,
 		Create: func(ctx context.Context, rows ...*Group) error {
 			for _, g := range rows {

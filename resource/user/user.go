@@ -42,7 +42,6 @@ var (
 	Locked      = resource.NotNull("locked_at")
 	Deactivated = resource.NotNull("deactivated_at")
 	Active      = resource.All{resource.IsNull("deactivated_at"), resource.IsNull("locked_at")}
-	Governing   = resource.All{Active, resource.Equal("can_request_admin", true)}
 )
 
 func lockedAt(u *User) *time.Time      { return &u.LockedAt }
@@ -114,13 +113,32 @@ type Verify func(ctx context.Context, username, password string) error
 // attribute in a sentence; nil if it is strong enough. See [auth.Strength].
 type Strength func(password string, words ...string) error
 
+// Leave is asked before a user is removed, cannot sign in any more, or is no administrator by themselves any more: whether
+// somebody is left who is one.
+type Leave func(tx *resource.Tx, id ulid.ULID) error
+
+func (leave Leave) check(tx *resource.Tx, before, after *User) error {
+	if before == nil || !before.MaySignIn() || after != nil && after.MaySignIn() && (after.CanRequestAdmin || !before.CanRequestAdmin) {
+		return nil
+	}
+	return leave(tx, before.ID)
+}
+
+// Rules are what users need to know that others know.
+type Rules struct {
+	Rights   Rights
+	Verify   Verify
+	Strength Strength
+	Leave    Leave
+}
+
 // Type serves users out of a store, with the linkage of their roles.
-func Type(users resource.Store[User], roles resource.Linkage, rights Rights, verify Verify, strength Strength) resource.Type[User] {
+func Type(users resource.Store[User], roles resource.Linkage, rules Rules) resource.Type[User] {
 	return resource.Type[User]{
 		Schema: Schema, Lookups: []string{"username"}, Linkages: map[string]resource.Linkage{"roles": roles}, Forcible: true,
 		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
 		Checks: []resource.Check[User]{
-			notOneself, noMore, rights.passwords, strength.passwords, resource.KeepOne(&Schema, users, Governing, "administrators", "this is the last administrator"),
+			notOneself, noMore, rules.Rights.passwords, rules.Strength.passwords, rules.Leave.check,
 		},
 		Actions: []resource.Action[User]{
 			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
@@ -130,7 +148,7 @@ func Type(users resource.Store[User], roles resource.Linkage, rights Rights, ver
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
 			resource.Command("set-password", users.Update, setArguments, setPassword).Answering(resource.AnswersNothing).
 				Doc("Set a new password and, unless told otherwise, finish the user's sessions, but for those of personal tokens."),
-			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(verify)).Answering(resource.AnswersNothing).
+			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(rules.Verify)).Answering(resource.AnswersNothing).
 				Doc("Set a new password for oneself, and finish one's other sessions unless told otherwise, but for those of personal tokens. Wrong current passwords count as attempts to sign in."),
 			resource.Run[User]("finish-sessions", finishArguments, finishSessions).Answering(resource.AnswersMeta).
 				Doc("Finish the user's sessions, those of personal tokens only if told so; `meta.finished` is how many they were."),
