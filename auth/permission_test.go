@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/oklog/ulid/v2"
 	"pgregory.net/rapid"
 )
 
@@ -20,8 +21,10 @@ func TestParsePermission(t *testing.T) {
 		"session:finish@users/*":                     {"session", "finish", "users/*"},
 		"setting:update@auth.*":                      {"setting", "update", "auth.*"},
 		"user:get@ann@example":                       {"user", "get", "ann@example"},
+		"user:get@users/self":                        {"user", "get", Oneself},
 		// Grafana's names
-		"users:create": {"user", "create", ""},
+		"users.authtoken:list@global.users:self":         {"session", "read", Oneself},
+		"users:create":                                   {"user", "create", ""},
 		"users.password:write@global.users:id:" + someID: {"user", "set-password", "users/" + someID},
 		"users.authtoken:list@global.users:*":            {"session", "read", "users/*"},
 		"settings:write@settings:auth.basic:enabled":     {"setting", "update", "auth.basic.enabled"},
@@ -34,7 +37,7 @@ func TestParsePermission(t *testing.T) {
 		}
 	}
 	for _, text := range []string{
-		"", "user", "user:", ":lock", "User:lock", "user:lock@", "user:lock@users/", "user:lock@users/17", "user:lock@users/" + someID + "/x",
+		"", "user", "user:", ":lock", "User:lock", "user:lock@", "user:lock@users/", "user:lock@users/17", "user:lock@users/" + someID + "/x", "session:finish@sessions/self",
 		"user:lock@*/" + someID, "user:lock@a*b", "user:lock@a**", "user:lock@a b", "user:lock@\x00", "user:lock@\xff", "user:lock:now",
 		"user:lock@" + strings.Repeat("a", 300), "users:create@",
 	} {
@@ -116,6 +119,18 @@ func TestMeetAllowsWhatBothDo(t *testing.T) {
 			t.Errorf("%v is more than %v: %v", both, a, missing)
 		}
 	})
+}
+
+// TestOf sees that what is about oneself is about the user who has it, and nobody else.
+func TestOf(t *testing.T) {
+	var id ulid.ULID
+	common := parsed(t, "session:read@users/self user:read user:lock@users/*")
+	if diff := cmp.Diff(parsed(t, "session:read@users/"+id.String()+" user:read user:lock@users/*"), Of(id, common)); diff != "" {
+		t.Error(diff)
+	}
+	if common[0].Target != Oneself {
+		t.Error("what others have too has changed")
+	}
 }
 
 func TestMissing(t *testing.T) {

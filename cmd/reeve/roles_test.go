@@ -211,10 +211,15 @@ func TestEverybody(t *testing.T) {
 		if page := self.get("sessions"); !slices.Equal(idsOf(page), []string{session(own)}) || dig(page, "meta", "count") != 1.0 {
 			t.Errorf("sessions: %v", page)
 		}
+		s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"name": "Readers"},
+			map[string]any{"roles": toMany("role", s.newRole("self-reader", "user:read@users/self")), "members": toMany("user", id, quentin)}))
+		if got := idsOf(self.get("users")); !slices.Equal(got, []string{id}) {
+			t.Errorf("by a role about oneself they see %v", got)
+		}
 		self.do(404, "POST", "sessions/"+session(other)+"/finish", nil)
 		self.do(404, "POST", "tokens/"+other+"/revoke", nil)
 		self.do(404, "POST", "users/by-username/quentin/finish-sessions", nil)
-		self.do(403, "GET", "users/"+id, nil)
+		self.do(404, "GET", "users/"+quentin, nil)
 		self.do(403, "POST", "users/"+id+"/set-password", map[string]any{"password": "a whole new password 7"})
 		self.do(403, "POST", "tokens/"+own+"/regenerate", nil)
 		self.do(403, "POST", "tokens", resourceDocument("token", "", map[string]any{"name": "x", "scopes": []string{}}, map[string]any{"user": toOne("user", id)}))

@@ -278,15 +278,30 @@ func TestSignedInEnds(t *testing.T) {
 			if kinds := s.get("sessions?filter[status]=active&filter[kind]=browser&filter[user]=" + id); dig(kinds, "meta", "count") != 1.0 {
 				t.Errorf("%s: %v", action, kinds["meta"])
 			}
+			byPassword := func() int {
+				return s.send("GET", "/api/admin/v1/me", nil, "Authorization: "+basicHeader(name, "tralfamadore")).StatusCode
+			}
+			if status := byPassword(); status != 200 { // and so it is remembered
+				t.Fatalf("by the password: %d", status)
+			}
 			a := s.send("POST", "/api/admin/v1/users/"+id+"/"+action, arguments)
 			if status := s.ask(c); a.StatusCode/100 != 2 || status != 401 {
 				t.Errorf("%s: %d, then %d", action, a.StatusCode, status)
+			}
+			if status := byPassword(); (status == 401) != (action != "finish-sessions") {
+				t.Errorf("%s: by the password %d", action, status)
 			}
 			if v := b.visit(authorize); !strings.Contains(v.text, `name="password"`) {
 				t.Errorf("%s: the browser is signed in still", action)
 			}
 			if action == "lock" {
+				if _, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); errorCode(err) != "invalid_grant" {
+					t.Errorf("somebody who is locked refreshes: %v", err)
+				}
 				s.do(200, "POST", "users/"+id+"/unlock", nil)
+				if next, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); err != nil || byPassword() != 200 {
+					t.Errorf("unlocked: %v, %v", next, err)
+				}
 				if v := b.visit(authorize); s.ask(c) != 200 || strings.Contains(v.text, `name="password"`) {
 					t.Errorf("%s ended something", action)
 				}
