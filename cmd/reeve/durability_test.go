@@ -57,7 +57,10 @@ func launch(t *testing.T, uri, yaml string) *process {
 	}
 	p := &process{newTestServer(t, uri), cmd, make(chan error, 1)}
 	p.path = path
-	t.Cleanup(func() { p.end(syscall.SIGKILL) })
+	t.Cleanup(func() {
+		p.end(syscall.SIGKILL)
+		silent(t)
+	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	go func() { p.exited <- cmd.Wait() }()
 	if err != nil {
@@ -165,7 +168,7 @@ func (s *server) step(i int, name string) (answer, error) {
 		method, path = "DELETE", "users/"+id
 	}
 	request := fmt.Sprintf("%s-%d", name, i+1)
-	return s.try(method, "/api/admin/v1/"+path, body, "X-Request-Id: "+request, "Idempotency-Key: "+request)
+	return s.try(method, "/api/admin/v1/"+path, body, "X-Request-Id: "+request, "Idempotency-Key: once-"+request)
 }
 
 // ledger keeps what was asked for, and what was acknowledged.

@@ -19,7 +19,9 @@ import (
 	"time"
 )
 
-func sqliteURI(t *testing.T) string { return "sqlite://" + filepath.Join(t.TempDir(), "reeve.db") }
+func sqliteURI(t *testing.T) string {
+	return sealed(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db"))
+}
 
 func TestListenersServeWhatTheyName(t *testing.T) {
 	s := start(t, sqliteURI(t), `
@@ -97,7 +99,7 @@ http:
 		t.Fatal(err)
 	}
 	roots.AddCert(parsed)
-	s.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	s.client.Transport = held.watch(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true})
 	if a := s.send("GET", s.bases[0]+"/api/admin/v1/users", nil); a.StatusCode != 200 || a.ProtoMajor != 2 {
 		t.Errorf("over TLS: %d %s", a.StatusCode, a.Proto)
 	}

@@ -32,13 +32,21 @@ func TestMain(m *testing.M) {
 		return
 	}
 	flag.Parse()
-	os.Exit(m.Run())
+	if err := holdSecrets(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	if err := os.Remove(logFile); err != nil {
+		fmt.Println(err)
+	}
+	os.Exit(status)
 }
 
 // onBoth runs a test on SQLite and on a PostgreSQL server, each with an empty database.
 func onBoth(t *testing.T, test func(t *testing.T, uri string)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db")) })
-	t.Run("postgres", func(t *testing.T) { test(t, storagetest.Postgres(t)) })
+	t.Run("sqlite", func(t *testing.T) { test(t, sqliteURI(t)) })
+	t.Run("postgres", func(t *testing.T) { test(t, sealed(t, storagetest.Postgres(t))) })
 }
 
 // The blocks clients and policy of the document's example.
@@ -77,7 +85,7 @@ type server struct {
 }
 
 func newTestServer(t *testing.T, uri string) *server {
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+	client := &http.Client{Transport: held.watch(&http.Transport{MaxIdleConnsPerHost: 32})}
 	t.Cleanup(client.CloseIdleConnections)
 	return &server{T: t, uri: uri, client: client, user: fixtures.DemoAdministrator + ":" + fixtures.DemoPassword}
 }
@@ -100,7 +108,7 @@ func written(t *testing.T, yaml string) string {
 // environment is that of the program over a database.
 func environment(uri string) []string {
 	return []string{
-		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=" + testKey, "REEVE_LOG__LEVEL=error",
+		"REEVE_DATABASE__URI=" + uri, "REEVE_SECRETS__MASTER_KEY=" + testKey, "REEVE_LOG__LEVEL=debug",
 		"REEVE_DATABASE__COUNT_BUDGET=1m", // machines are busy
 	}
 }
@@ -133,6 +141,7 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 	if err := prepare(ctx, a); err != nil {
 		t.Fatal(err)
 	}
+	held.learn(a.engine.Registry().Descriptions())
 	announced, done := make(chan string, 1), make(chan error, 1)
 	go func() { done <- a.serve(ctx, c, func(line string) { announced <- line }) }()
 	t.Cleanup(func() {
@@ -141,6 +150,7 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 			t.Error("serve:", err)
 		}
 		a.close()
+		silent(t)
 	})
 	s := newTestServer(t, uri)
 	s.app, s.path = a, path
@@ -305,15 +315,18 @@ func (s *server) count(query string) (n int) {
 // hand opens the database past the program.
 func (s *server) hand() *sql.DB {
 	s.Helper()
-	driver, source := "postgres", s.uri
-	if path, ok := strings.CutPrefix(s.uri, "sqlite://"); ok {
-		driver, source = "sqlite", path
-	}
-	db, err := sql.Open(driver, source)
+	db, err := byHand(s.uri)
 	if err != nil {
 		s.Fatal(err)
 	}
 	return db
+}
+
+func byHand(uri string) (*sql.DB, error) {
+	if path, ok := strings.CutPrefix(uri, "sqlite://"); ok {
+		return sql.Open("sqlite", path)
+	}
+	return sql.Open("postgres", uri)
 }
 
 // asSystem runs an action on a user past HTTP, as the command line does, and returns the status it came to.
