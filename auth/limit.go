@@ -23,6 +23,7 @@ const (
 	UserCodeAttempt     AttemptKind = "user-code"     // with what a device shows its user
 	RegistrationAttempt AttemptKind = "registration"  // of a client, whether or not it fails
 	SecondFactorAttempt AttemptKind = "second-factor" // after the right password
+	LinkAttempt         AttemptKind = "password-link" // with the token of a link
 )
 
 // Limits are how many attempts of a kind may fail within a window, before all others are refused until it ends; 0 is any

@@ -16,6 +16,7 @@ const (
 	DeviceCode        = "rvd" // of the same, with which a device asks for its tokens
 	BrowserToken      = "rvb" // of the same, in the cookie of a browser
 	PendingToken      = "rvf" // of the same, in the cookie of a browser whose user has still to show a second factor
+	LinkToken         = "rvl" // of the password-link entity, with which a user sets a password
 )
 
 const (

@@ -29,6 +29,7 @@ import (
 	"reeve/auth/factor"
 	"reeve/resource"
 	"reeve/resource/client"
+	"reeve/resource/passwordlink"
 	"reeve/resource/user"
 )
 
@@ -38,6 +39,7 @@ type Config struct {
 	Database resource.Transactor
 	Clients  resource.Store[client.Client]
 	Users    resource.Store[user.User]
+	Links    resource.Store[passwordlink.Link]
 
 	Codes     resource.Store[Code]
 	Tokens    resource.Store[AccessToken]
@@ -61,6 +63,10 @@ type Config struct {
 	// the user is gone or may not sign in.
 	Subject func(ctx context.Context, user ulid.ULID, scopes []string) (*auth.Principal, error)
 
+	// SetPassword prepares to set the password of a user, in their own name; then set does it in the transaction of its
+	// context. Both return Invalid for a password that is not taken.
+	SetPassword func(ctx context.Context, u *user.User, password string) (set func(ctx context.Context) error, err error)
+
 	// Seen notes a request of the browser in which somebody has signed in. It may be nil.
 	Seen func(ctx context.Context, who *auth.Principal)
 
@@ -83,7 +89,7 @@ type Config struct {
 var (
 	DiscoveryPaths = []string{oidc.DiscoveryEndpoint, metadataPath}
 	Paths          = []string{tokenPath, deviceAuthorizationPath, revocationPath, introspectionPath, registrationPath, userinfoPath, keysPath}
-	PagePaths      = []string{authorizePath, devicePath, securityPath, scriptPath}
+	PagePaths      = []string{authorizePath, devicePath, securityPath, scriptPath, passwordlink.Path}
 )
 
 const (
@@ -160,7 +166,7 @@ func Exposed(issuer string) bool {
 // 6749, 5.2), on pages another page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
-	case authorizePath, devicePath, securityPath:
+	case authorizePath, devicePath, securityPath, passwordlink.Path:
 		s.servePage(w, r)
 	case scriptPath:
 		serveScript(w, r)

@@ -20,6 +20,7 @@ import (
 	"reeve/resource"
 	"reeve/resource/authenticator"
 	"reeve/resource/client"
+	"reeve/resource/passwordlink"
 )
 
 // The pages are plain HTML: one template each, and one stylesheet for all. They need no script, but for passkeys.
@@ -135,6 +136,8 @@ func (v *visit) serve() (err error) {
 		return v.device()
 	case securityPath:
 		return v.security()
+	case passwordlink.Path:
+		return v.password()
 	}
 	return v.authorize()
 }

@@ -24,6 +24,7 @@ import (
 	"reeve/resource/me"
 	"reeve/resource/message"
 	"reeve/resource/module"
+	"reeve/resource/passwordlink"
 	"reeve/resource/permission"
 	"reeve/resource/presence"
 	"reeve/resource/role"
@@ -50,6 +51,7 @@ type app struct {
 	groups    *storage.Table[group.Group]
 	roles     *storage.Table[role.Role]
 	second    *storage.Table[authenticator.Authenticator]
+	links     *storage.Table[passwordlink.Link]
 	clients   *storage.Table[client.Client]
 	codes     *storage.Table[oauth.Code]
 	refreshes *storage.Table[oauth.RefreshToken]
@@ -126,6 +128,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.tokens = table(d, token.Schema)
 	a.groups = table(d, group.Schema)
 	a.roles = table(d, role.Schema)
+	a.links = table(d, passwordlink.Schema)
 	a.codes = table(d, oauth.CodeSchema)
 	a.refreshes = table(d, oauth.RefreshSchema)
 	a.access = table(d, oauth.TokenSchema)
@@ -182,6 +185,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles, administrators),
 				role.Granted(a.groups.Linkage("roles"), a.roles, administrators, role.OfGroup), administrators.WithoutGroup),
+			passwordlink.Type(a.links, a.recipient, c.publicBase()),
 			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),

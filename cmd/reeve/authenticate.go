@@ -41,7 +41,7 @@ func (a *app) newLimiter(c *configuration) (*auth.Limiter, error) {
 // authorizationServer is the OAuth 2.0 server over the program's tables.
 func (a *app) authorizationServer(c *configuration) (*oauth.Server, error) {
 	return oauth.New(oauth.Config{
-		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users,
+		Issuer: c.publicBase(), Database: a.database, Clients: a.clients, Users: a.users, Links: a.links, SetPassword: a.setPassword,
 		Codes: a.codes, Tokens: a.access, Refreshes: a.refreshes, Browsers: a.browsers, Pending: a.pending, Devices: a.devices, Consents: a.consents, Keys: a.keys,
 		Factors: a.factors, SignIn: a.passwords.SignIn, Limiter: a.limiter, Subject: a.subject, Seen: a.saw,
 		NewSession: a.newSession, SessionActive: a.sessionActive, EndSession: a.endSession,

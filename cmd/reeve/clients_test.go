@@ -207,6 +207,15 @@ type (
 		Version   string    `jsonapi:"attr,version"`
 		StartedAt time.Time `jsonapi:"attr,started_at,iso8601"`
 	}
+	decodedPasswordLink struct {
+		ID        string       `jsonapi:"primary,password-link"`
+		Purpose   string       `jsonapi:"attr,purpose"`
+		CreatedAt time.Time    `jsonapi:"attr,created_at,iso8601"`
+		ExpiresAt time.Time    `jsonapi:"attr,expires_at,iso8601"`
+		UsedAt    *time.Time   `jsonapi:"attr,used_at,iso8601"`
+		URL       *string      `jsonapi:"attr,url"` // in the answer to its creation
+		User      *decodedName `jsonapi:"relation,user"`
+	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
 		Version string  `jsonapi:"attr,version"`
@@ -251,6 +260,7 @@ var decoded = map[string]any{
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
 	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
+	"password-link": decodedPasswordLink{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of
@@ -276,6 +286,7 @@ func TestGoogleDecodes(t *testing.T) {
 				map[string]any{"user": toOne("user", quentin)}),
 			resourceDocument("message", "", map[string]any{"body": "So it goes.", "to": []string{"quentin"}}, nil),
 			resourceDocument("broadcast", "", map[string]any{"body": "So it goes."}, nil),
+			linkDocument(quentin, nil),
 		} {
 			typ := dig(document, "data", "type").(string)
 			made := s.do(201, "POST", typ+"s", document)

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
 	"reeve/auth"
 	"reeve/resource"
 	"reeve/resource/authenticator"
+	"reeve/resource/passwordlink"
 	"reeve/resource/user"
 )
 
@@ -20,6 +22,7 @@ import (
 type users struct {
 	Create  createUser  `cmd:"" help:"Create a user."`
 	Promote promoteUser `cmd:"" help:"Make a user an administrator."`
+	Invite  inviteUser  `cmd:"" help:"Make a link with which a user sets a password: an invitation, or a reset for one who has a password."`
 
 	ResetSecondFactor resetSecondFactor `cmd:"" help:"Remove the authenticators of a user who has lost them."`
 }
@@ -76,6 +79,39 @@ func (cmd promoteUser) Run(ctx context.Context, c *configuration) error {
 	u, err := promote(ctx, a, cmd.Name)
 	if err == nil {
 		fmt.Println(u.ID, u.Username, "is an administrator.")
+	}
+	return err
+}
+
+type inviteUser struct {
+	Name string        `arg:"" help:"The username."`
+	For  time.Duration `default:"72h" help:"How long the link is good, 720h at most."`
+}
+
+func (cmd inviteUser) Run(ctx context.Context, c *configuration) error {
+	a, err := openCurrent(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	u, err := resource.Only(ctx, a.users.List, "username", cmd.Name)
+	if err != nil {
+		return err
+	}
+	if u == nil {
+		return fmt.Errorf("there is no user %q", cmd.Name)
+	}
+	purpose := passwordlink.Invitation
+	if u.PasswordHash != "" {
+		purpose = passwordlink.Reset
+	}
+	link, err := resource.Do[passwordlink.Link](ctx, a.engine, resource.Operation{
+		Verb: resource.Create, Type: passwordlink.Schema.Name, Principal: auth.System, Body: resource.Body{
+			Attributes:    map[string]any{"purpose": purpose, "expires_at": time.Now().Add(cmd.For).Format(time.RFC3339Nano)},
+			Relationships: map[string][]resource.Identifier{"user": {{Type: user.Schema.Name, ID: u.ID}}},
+		}})
+	if err == nil {
+		fmt.Println(link.URL)
 	}
 	return err
 }

@@ -143,12 +143,12 @@ func Type(users resource.Store[User], roles resource.Linkage, rules Rules) resou
 		Actions: []resource.Action[User]{
 			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
 			resource.Change("unlock", users.Update, resource.Unstamp(lockedAt)).Doc("Let a locked user in again."),
-			resource.Change("deactivate", users.Update, resource.Stamp(deactivatedAt)).Then(endAll).Doc("End the account, its sessions and its tokens."),
+			resource.Change("deactivate", users.Update, resource.Stamp(deactivatedAt)).Then(endAll).Doc("End the account, its sessions, its tokens, and its links to set a password."),
 			resource.Change("reactivate", users.Update, resource.Unstamp(deactivatedAt)).Doc("Open a deactivated account again; what ended stays ended."),
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
-			resource.Command("set-password", users.Update, setArguments, setPassword).Answering(resource.AnswersNothing).
+			resource.Command("set-password", users.Update, setArguments, setPassword).Then(endLinks).Answering(resource.AnswersNothing).
 				Doc("Set a new password and, unless told otherwise, finish the user's sessions, but for those of personal tokens."),
-			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(rules.Verify)).Answering(resource.AnswersNothing).
+			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(rules.Verify)).Then(endLinks).Answering(resource.AnswersNothing).
 				Doc("Set a new password for oneself, and finish one's other sessions unless told otherwise, but for those of personal tokens. Wrong current passwords count as attempts to sign in."),
 			resource.Run[User]("finish-sessions", finishArguments, finishSessions).Answering(resource.AnswersMeta).
 				Doc("Finish the user's sessions, those of personal tokens only if told so; `meta.finished` is how many they were."),
@@ -158,6 +158,15 @@ func Type(users resource.Store[User], roles resource.Linkage, rules Rules) resou
 
 func endAll(tx *resource.Tx, u *User) error {
 	_, err := tx.Do(finish(u.ID), resource.OnAll("revoke", "token", resource.FilterBy("user", u.ID.String()), resource.FilterBy("revoked", "false")))
+	if err != nil {
+		return err
+	}
+	return endLinks(tx, u)
+}
+
+// endLinks ends the links with which the user could set a password.
+func endLinks(tx *resource.Tx, u *User) error {
+	_, err := tx.Do(resource.OnAll("expire", "password-link", resource.FilterBy("user", u.ID.String()), resource.FilterBy("status", "active")))
 	return err
 }
 
