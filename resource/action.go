@@ -41,6 +41,7 @@ type Action[T any] struct {
 
 // outcome is what a write came to.
 type outcome[T any] struct {
+	before  *T              // of a change: the row as it was
 	row     *T              // nil unless the write holds the row
 	changes json.RawMessage // see [Event.Changes]
 	effect  bool            // something happened, even if no member of the row changed
@@ -160,6 +161,8 @@ type Body struct {
 	Attributes map[string]any
 	// Relationships maps a reference to what it is to name: for a to-one one identifier or none.
 	Relationships map[string][]Identifier
+	// Meta is the member meta of a document on a relationship, see [Follow].
+	Meta map[string]any
 	// Bare says that the attributes were given without a document around them.
 	Bare bool
 }

@@ -64,6 +64,11 @@ func (t *Type[T]) describe() Description {
 		d.Attributes = append(d.Attributes, a.AttributeDescription)
 	}
 	for _, r := range t.Schema.References {
+		for _, f := range t.Follows {
+			if f.reference == r.Name {
+				r.Arguments = f.arguments
+			}
+		}
 		d.References = append(d.References, r.ReferenceDescription)
 	}
 	for _, a := range t.Actions {

@@ -85,11 +85,13 @@ type fleet struct {
 	ships   *storagetest.Memory[ship]
 	sailors *storagetest.Memory[sailor]
 	refuse  error // what its check answers
+	log     []string
 }
 
 func newFleet(t *testing.T) *fleet {
 	f := &fleet{T: t, journal: &journal{now: time.Date(1805, 10, 21, 11, 45, 0, 1999, time.UTC)}, ships: storagetest.NewMemory(shipSchema), sailors: storagetest.NewMemory(sailorSchema)}
 	type arguments struct{ reason string }
+	type muster struct{ silent bool }
 	registry := &resource.Registry{}
 	err := registry.Register(
 		resource.Type[sailor]{Schema: sailorSchema, List: f.sailors.List, Get: f.sailors.Get, Create: f.sailors.Create},
@@ -100,6 +102,16 @@ func newFleet(t *testing.T) *fleet {
 				rows[0].Secret = "0000"
 				return f.ships.Create(ctx, rows...)
 			},
+			Then: func(_ *resource.Tx, before, after *ship) error {
+				f.log = append(f.log, fmt.Sprintf("ship %t %t", before != nil, after != nil))
+				return nil
+			},
+			Follows: []resource.Following[ship]{resource.Follow("crew", []resource.Attribute[muster]{
+				resource.Attr("silent", func(m *muster) *bool { return &m.silent }),
+			}, func(_ *resource.Tx, s *ship, added, removed []ulid.ULID, m *muster) error {
+				f.log = append(f.log, fmt.Sprintf("crew of %s +%d -%d %t", s.Name, len(added), len(removed), m.silent))
+				return nil
+			})},
 			Checks: []resource.Check[ship]{func(_ *resource.Tx, before, after *ship) error { return f.refuse }},
 			Actions: []resource.Action[ship]{
 				resource.Change("sink", f.ships.Update, func(tx *resource.Tx, s *ship) error {
@@ -581,5 +593,40 @@ func TestReservedPath(t *testing.T) {
 	registry := &resource.Registry{}
 	if registry.Register(resource.Type[sailor]{Schema: schema}) == nil || registry.Type("operation") != nil {
 		t.Error("a type has the path of several operations")
+	}
+}
+
+// TestFollowing sees what follows from writes, and from changes of a relationship, however they are written.
+func TestFollowing(t *testing.T) {
+	f := newFleet(t)
+	sailors := make([]resource.Identifier, 3)
+	for i := range sailors {
+		made := f.must(resource.Operation{Verb: resource.Create, Type: "sailor", Body: resource.Body{Attributes: map[string]any{"name": fmt.Sprint(i)}}})
+		sailors[i] = resource.Identifier{Type: "sailor", ID: made.ID}
+	}
+	crew := func(some ...resource.Identifier) map[string][]resource.Identifier {
+		return map[string][]resource.Identifier{"crew": some}
+	}
+	told := func(want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, f.log); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		f.log = nil
+	}
+	id := f.must(resource.Operation{Verb: resource.Create, Body: resource.Body{Attributes: map[string]any{"name": "Victory"}, Relationships: crew(sailors[0])}}).ID
+	told("crew of Victory +1 -0 false", "ship false true")
+	f.must(resource.Operation{Verb: resource.Update, ID: id, Body: resource.Body{Relationships: crew(sailors[1], sailors[2])}})
+	told("crew of Victory +2 -1 false", "ship true true")
+	f.must(resource.Operation{Verb: resource.Update, ID: id, Body: resource.Body{Relationships: crew(sailors[1], sailors[2])}})
+	told()
+	f.must(resource.Operation{Verb: resource.Unlink, ID: id, Relationship: "crew", Body: resource.Body{Relationships: crew(sailors[1]), Meta: map[string]any{"silent": true, "own": 1}}})
+	told("crew of Victory +0 -1 true")
+	f.fails(resource.Operation{Verb: resource.Link, ID: id, Relationship: "crew", Body: resource.Body{Relationships: crew(sailors[1]), Meta: map[string]any{"silent": "yes"}}}, "invalid /meta/silent")
+	told()
+	f.must(resource.Operation{Verb: resource.Delete, ID: id})
+	told("crew of Victory +0 -1 false", "ship true false")
+	if changes := string(f.journal.events[len(f.journal.events)-1].Changes); !strings.Contains(changes, `"crew":{"added":[],"removed":[{"type":"sailor"`) {
+		t.Errorf("the deletion tells %s", changes)
 	}
 }

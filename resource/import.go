@@ -128,13 +128,16 @@ func (p *plan[T]) importing(ctx context.Context, bodies []Body) func(tx *Tx) ([]
 				continue
 			}
 			done[i].ID = *p.Schema.ID(row)
-			changes, err := p.link(tx, done[i].ID, bodies[i].Relationships, p.Schema.Changes(nil, row))
+			event := NewEvent(tx, tx.Now, tx.Principal, Create, Identifier{p.about.Name, done[i].ID})
+			event.Request = tx.Request
+			tx.events, tx.cause = append(tx.events, event), Identifier{"event", event.ID}
+			event.Changes, err = p.link(tx, row, bodies[i].Relationships, p.Schema.Changes(nil, row))
+			if err == nil {
+				err = p.then(tx, nil, row)
+			}
 			if err != nil {
 				return nil, err
 			}
-			event := NewEvent(tx, tx.Now, tx.Principal, Create, Identifier{p.about.Name, done[i].ID})
-			event.Request, event.Changes = tx.Request, changes
-			tx.events = append(tx.events, event)
 		}
 		return done, nil
 	}

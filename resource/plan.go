@@ -194,11 +194,13 @@ func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) 
 			if err != nil {
 				return done, err
 			}
-			changes, err := p.link(tx, id, op.Body.Relationships, done.changes)
+			changes, err := p.link(tx, done.row, op.Body.Relationships, done.changes)
 			if err == nil && len(changes) > len(done.changes) {
 				done.row, err = p.revise(tx, id, done.row)
 			}
-			done.changes = changes
+			if done.changes = changes; err == nil && changes != nil {
+				err = p.then(tx, done.before, done.row)
+			}
 			return done, err
 		}, nil
 	case Delete:
@@ -206,8 +208,15 @@ func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) 
 	case Link, Unlink, Relink:
 		reference := p.Schema.Reference(op.Relationship)
 		targets := op.Body.Relationships[op.Relationship]
-		if err := reference.accept(targets); err != nil {
-			return nil, err
+		follow, unread := p.following(ctx, reference.Name, op.Body.Meta)
+		var problems Errors
+		for _, err := range []error{reference.accept(targets), unread} {
+			if err != nil {
+				problems = append(problems, AllErrors(err)...)
+			}
+		}
+		if len(problems) > 0 {
+			return nil, problems
 		}
 		return func(tx *Tx, id ulid.ULID) (outcome[T], error) {
 			if op.Verb != Unlink {
@@ -215,7 +224,7 @@ func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) 
 					return outcome[T]{}, err
 				}
 			}
-			return p.relate(tx, op.Verb, id, reference, targets)
+			return p.relate(tx, op.Verb, id, reference, targets, follow)
 		}, nil
 	}
 	i := slices.IndexFunc(p.Actions, func(a Action[T]) bool { return a.Name == op.Verb })
@@ -265,7 +274,10 @@ func (p *plan[T]) create(tx *Tx, id ulid.ULID, body Body, apply func(*T)) (outco
 	if err := p.Create(tx, row); err != nil {
 		return outcome[T]{}, err
 	}
-	changes, err := p.link(tx, id, body.Relationships, p.Schema.Changes(nil, row))
+	changes, err := p.link(tx, row, body.Relationships, p.Schema.Changes(nil, row))
+	if err == nil {
+		err = p.then(tx, nil, row)
+	}
 	return outcome[T]{row: row, changes: changes, effect: true}, err
 }
 
@@ -277,18 +289,28 @@ func (p *plan[T]) remove(tx *Tx, id ulid.ULID) (outcome[T], error) {
 	if err != nil {
 		return outcome[T]{}, err
 	}
-	return outcome[T]{changes: p.Schema.Changes(before, nil), effect: true}, p.Delete(tx, id)
+	changes, err := p.unlink(tx, before, p.Schema.Changes(before, nil))
+	if err == nil {
+		err = p.Delete(tx, id)
+	}
+	if err == nil {
+		err = p.then(tx, before, nil)
+	}
+	return outcome[T]{changes: changes, effect: true}, err
 }
 
 // link replaces the to-many linkage that the body of a creation or an update gives, whose targets are there, and adds
 // that to the changes.
-func (p *plan[T]) link(tx *Tx, id ulid.ULID, relationships map[string][]Identifier, changes json.RawMessage) (json.RawMessage, error) {
+func (p *plan[T]) link(tx *Tx, row *T, relationships map[string][]Identifier, changes json.RawMessage) (json.RawMessage, error) {
 	for _, name := range sorted(relationships) {
 		reference := p.Schema.Reference(name)
 		if !reference.Many {
 			continue
 		}
-		added, removed, err := p.Linkages[name].Replace(tx, id, ids(relationships[name])...)
+		added, removed, err := p.Linkages[name].Replace(tx, *p.Schema.ID(row), ids(relationships[name])...)
+		if err == nil {
+			err = p.followed(tx, row, name, added, removed)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -298,7 +320,8 @@ func (p *plan[T]) link(tx *Tx, id ulid.ULID, relationships map[string][]Identifi
 }
 
 // relate changes one relationship: the linkage of a to-many, or the row of a to-one. The targets are there.
-func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference[T], targets []Identifier) (outcome[T], error) {
+func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference[T], targets []Identifier,
+	follow func(tx *Tx, row *T, added, removed []ulid.ULID) error) (outcome[T], error) {
 	if !reference.Many {
 		return p.change(tx, p.Update, id, func(row *T) error {
 			reference.SetTarget(row, first(targets))
@@ -319,7 +342,9 @@ func (p *plan[T]) relate(tx *Tx, verb string, id ulid.ULID, reference *Reference
 		added, removed, err = linkage.Replace(tx, id, to...)
 	}
 	if err == nil && len(added)+len(removed) > 0 {
-		_, err = p.revise(tx, id, row)
+		if row, err = p.revise(tx, id, row); err == nil && follow != nil {
+			err = follow(tx, row, added, removed)
+		}
 	}
 	return outcome[T]{changes: linked(nil, &reference.ReferenceDescription, added, removed)}, err
 }

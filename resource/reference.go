@@ -36,7 +36,9 @@ type ReferenceDescription struct {
 	OnDelete Deletion `json:"-"`                   // of what is referred to
 	Inverse  string   `json:"inverse,omitempty"`   // the relationship of the referenced type that leads back
 	Via      string   `json:"via,omitempty"`       // the reference of Type that this relationship is the inverse of
-	viaMany  bool     // and that is a to-many
+	// Arguments are what the meta of a write on the relationship may give.
+	Arguments []AttributeDescription `json:"arguments,omitempty"`
+	viaMany   bool                   // and that is a to-many
 }
 
 // TypeMember is the name by which conditions compare the type that a [ToAny] names.

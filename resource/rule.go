@@ -19,6 +19,12 @@ func Matches(pattern, sentence string) func(string) error {
 	}
 }
 
+// IDs is a check for [Attr]: the texts are ids.
+func IDs(texts []string) error {
+	_, err := ParseIDs(texts)
+	return err
+}
+
 // Stamp is an effect for [Change] that sets a state: it notes the time, unless one is noted already.
 func Stamp[T any](member func(*T) *time.Time) func(tx *Tx, row *T) error {
 	return func(tx *Tx, row *T) error {

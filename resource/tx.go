@@ -36,6 +36,20 @@ type running struct {
 	first   error // see [Action.First]
 	reached reach
 	forced  bool
+	told    *int64 // see [Tx.Affected]
+}
+
+// Affected says to how many resources an action did something that none of its events tells of. Its own tells how many
+// they were, and there is none if nothing was done.
+func (tx *Tx) Affected(n int) {
+	told := int64(n)
+	tx.told = &told
+}
+
+// Serves reports whether a type is served, so that it can be asked to do something. It goes on to be to the end.
+func (tx *Tx) Serves(typ string) bool {
+	t := tx.types[typ]
+	return t != nil && tx.enter(t) == nil
 }
 
 // Forced reports whether the caller means what a check refuses unless it is forced, see [Type.Forcible].
@@ -173,12 +187,16 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 	place, outer := len(tx.events), tx.running
 	tx.events, tx.running = append(tx.events, event), running{cause: Identifier{"event", event.ID}, ifMatch: op.IfMatch, reached: reach, forced: op.Force}
 	result, changes, effect, err := run(tx, id)
+	told := tx.told
 	tx.running = outer
 	if err != nil {
 		tx.events = tx.events[:place]
 		return Result{}, err
 	}
 	event.Changes, result.Affected = changes, 1
+	if told != nil {
+		event.Count, result.Affected, effect = *told, int(*told), *told > 0
+	}
 	if !effect && len(tx.events) == place+1 {
 		tx.events, result.Affected = tx.events[:place], 0
 	}

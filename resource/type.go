@@ -25,6 +25,11 @@ type Type[T any] struct {
 
 	Checks []Check[T]
 
+	// Then is what follows from a creation, an update or a deletion, once it is done and in its transaction: before is nil
+	// for a creation, after for a deletion. An action has its own, see [Action.Then]. Nil if nothing does.
+	Then    func(tx *Tx, before, after *T) error
+	Follows []Following[T] // what follows from changes of to-many relationships
+
 	Forcible  bool // some of its checks let pass what is forced, see [Tx.Forced]
 	Singleton bool // one resource, served at the path of the type itself; its id is NamedID(name, "")
 	Open      bool // every caller who is known may get it
@@ -96,6 +101,11 @@ func (t *Type[T]) verify() error {
 			found = append(found, fmt.Sprintf("to-many reference %q needs a linkage, and no other has one", r.Name))
 		}
 	}
+	for _, f := range t.Follows {
+		if r := t.Schema.Reference(f.reference); r == nil || !r.Many {
+			found = append(found, fmt.Sprintf("what follows from %q needs a to-many reference of that name", f.reference))
+		}
+	}
 	for _, a := range t.Actions {
 		if t.Schema.Reference(a.Name) != nil {
 			found = append(found, fmt.Sprintf("action %q has the name of a reference: they share a path", a.Name))
@@ -114,11 +124,12 @@ func (t *Type[T]) verify() error {
 // change runs an update, asks the checks, and tells what changed.
 func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(*T) error) (outcome[T], error) {
 	var changes json.RawMessage
+	var before *T
 	row, err := update(tx, id, func(row *T) error {
 		if err := t.match(tx, row); err != nil {
 			return err
 		}
-		before := t.Schema.Copy(row)
+		before = t.Schema.Copy(row)
 		if err := apply(row); err != nil {
 			return err
 		}
@@ -127,7 +138,7 @@ func (t *Type[T]) change(tx *Tx, update UpdateFunc[T], id ulid.ULID, apply func(
 		}
 		return t.check(tx, before, row)
 	})
-	return outcome[T]{row: row, changes: changes}, err
+	return outcome[T]{before: before, row: row, changes: changes}, err
 }
 
 // hold reads a row that a write is about elsewhere, and keeps others from changing it where that can be done.

@@ -409,6 +409,18 @@ func ParseID(s string) (ulid.ULID, error) {
 	return id, nil
 }
 
+// ParseIDs reads several ids.
+func ParseIDs(texts []string) ([]ulid.ULID, error) {
+	ids := make([]ulid.ULID, len(texts))
+	for i, text := range texts {
+		var err error
+		if ids[i], err = ParseID(text); err != nil {
+			return nil, fmt.Errorf("has %q, which %w", text, err)
+		}
+	}
+	return ids, nil
+}
+
 // ParseTime reads an RFC 3339 time, as UTC, cut to microseconds.
 func ParseTime(s string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, s)

@@ -18,6 +18,7 @@ import (
 	"reeve/resource/attempt"
 	"reeve/resource/authenticator"
 	"reeve/resource/client"
+	"reeve/resource/contact"
 	"reeve/resource/event"
 	"reeve/resource/group"
 	"reeve/resource/idempotency"
@@ -28,6 +29,7 @@ import (
 	"reeve/resource/permission"
 	"reeve/resource/presence"
 	"reeve/resource/role"
+	"reeve/resource/room"
 	self "reeve/resource/server"
 	"reeve/resource/session"
 	"reeve/resource/setting"
@@ -49,6 +51,9 @@ type app struct {
 	sessions  *storage.Table[session.Session]
 	tokens    *storage.Table[token.Token]
 	groups    *storage.Table[group.Group]
+	waiting   *storage.Table[group.Waiting]
+	contacts  *storage.Table[contact.Contact]
+	rooms     *storage.Table[room.Room]
 	roles     *storage.Table[role.Role]
 	second    *storage.Table[authenticator.Authenticator]
 	links     *storage.Table[passwordlink.Link]
@@ -127,6 +132,9 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.sessions = table(d, session.Schema)
 	a.tokens = table(d, token.Schema)
 	a.groups = table(d, group.Schema)
+	a.waiting = table(d, group.WaitingSchema)
+	a.contacts = table(d, contact.Schema)
+	a.rooms = table(d, room.Schema)
 	a.roles = table(d, role.Schema)
 	a.links = table(d, passwordlink.Schema)
 	a.codes = table(d, oauth.CodeSchema)
@@ -184,13 +192,13 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			}),
 			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, a.openSessions, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles, administrators),
-				role.Granted(a.groups.Linkage("roles"), a.roles, administrators, role.OfGroup), administrators.WithoutGroup),
+				role.Granted(a.groups.Linkage("roles"), a.roles, administrators, role.OfGroup), administrators.WithoutGroup, a.waiting),
 			passwordlink.Type(a.links, a.recipient, c.publicBase()),
 			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),
 		},
-	}, a.newMessages(c))
+	}, a.contactsModule(), a.newMessages(c))
 }
 
 // declaring keeps the first error of several declarations.
@@ -232,7 +240,7 @@ func openCurrent(ctx context.Context, c *configuration) (*app, error) {
 
 // stores are the tables that fixtures go into.
 func (a *app) stores() fixtures.Stores {
-	return fixtures.Stores{Users: a.users, Sessions: a.sessions, Groups: a.groups, Members: a.groups.Linkage("members")}
+	return fixtures.Stores{Users: a.users, Sessions: a.sessions, Groups: a.groups, Members: a.groups.Linkage("members"), Contacts: a.contacts}
 }
 
 // close closes the database. Whoever calls it is done, so an error is only worth a line.

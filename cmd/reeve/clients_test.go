@@ -36,6 +36,7 @@ type (
 		Tokens          []*decodedToken   `jsonapi:"relation,tokens"`
 		Groups          []*decodedKey     `jsonapi:"relation,groups"`
 		Roles           []*decodedGiven   `jsonapi:"relation,roles"`
+		Contacts        []*decodedEntry   `jsonapi:"relation,contacts"`
 		Authenticators  []*decodedFactor  `jsonapi:"relation,authenticators"`
 	}
 	decodedAuthenticator struct {
@@ -81,6 +82,28 @@ type (
 		CreatedAt   time.Time       `jsonapi:"attr,created_at,iso8601"`
 		Members     []*decodedName  `jsonapi:"relation,members"`
 		Roles       []*decodedGiven `jsonapi:"relation,roles"`
+		Rooms       []*decodedPlace `jsonapi:"relation,rooms"`
+	}
+	decodedContact struct {
+		ID           string       `jsonapi:"primary,contact"`
+		Name         *string      `jsonapi:"attr,name"`
+		Subscription string       `jsonapi:"attr,subscription"`
+		Ask          *string      `jsonapi:"attr,ask"`
+		Groups       []string     `jsonapi:"attr,groups"`
+		Manual       bool         `jsonapi:"attr,manual"`
+		CreatedAt    time.Time    `jsonapi:"attr,created_at,iso8601"`
+		User         *decodedName `jsonapi:"relation,user"`
+		Contact      *decodedName `jsonapi:"relation,contact"`
+	}
+	decodedRoom struct {
+		ID        string      `jsonapi:"primary,room"`
+		Name      string      `jsonapi:"attr,name"`
+		CreatedAt time.Time   `jsonapi:"attr,created_at,iso8601"`
+		Group     *decodedKey `jsonapi:"relation,group"`
+	}
+	decodedPlace struct {
+		ID   string `jsonapi:"primary,room"`
+		Name string `jsonapi:"attr,name"`
 	}
 	decodedRole struct {
 		ID          string         `jsonapi:"primary,role"`
@@ -248,6 +271,10 @@ type (
 		ID   string `jsonapi:"primary,message"`
 		Body string `jsonapi:"attr,body"`
 	}
+	decodedEntry struct {
+		ID           string `jsonapi:"primary,contact"`
+		Subscription string `jsonapi:"attr,subscription"`
+	}
 	decodedCause struct {
 		ID   string `jsonapi:"primary,event"`
 		Verb string `jsonapi:"attr,verb"`
@@ -256,7 +283,7 @@ type (
 
 // decoded has a model of each type that is served.
 var decoded = map[string]any{
-	"user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
+	"contact": decodedContact{}, "room": decodedRoom{}, "user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
 	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
@@ -280,7 +307,7 @@ func TestGoogleDecodes(t *testing.T) {
 		s.do(201, "POST", "allowed-addresses", resourceDocument("allowed-address", "", map[string]any{"address": "127.0.0.0/8"}, nil))
 		for _, document := range []map[string]any{
 			resourceDocument("user", "", map[string]any{"username": "decoded", "email": "decoded@example.com"}, map[string]any{"roles": support}),
-			resourceDocument("group", "", map[string]any{"name": "Decoders"}, map[string]any{
+			resourceDocument("group", "", map[string]any{"name": "Decoders", "create_default_room": true}, map[string]any{
 				"members": map[string]any{"data": []any{map[string]any{"type": "user", "id": quentin}}}, "roles": support}),
 			resourceDocument("token", "", map[string]any{"name": "decoded", "scopes": []string{"urn:reeve:user:get"}, "expires_at": "2099-01-01T00:00:00.5Z"},
 				map[string]any{"user": toOne("user", quentin)}),

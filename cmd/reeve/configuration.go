@@ -86,7 +86,7 @@ var (
 
 	eventsKeep     = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep   = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
-	modulesEnabled = setting.New("modules.enabled", []string{"messages"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
+	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "messages"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
 	modulesPath    = setting.New("modules.path", "modules", "The folder whose files declare modules; none if empty.").Fixed().Restart()
 
 	serverName              = setting.New("server.name", "reeve", "The name of the server: the sender of messages.")

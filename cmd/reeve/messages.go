@@ -10,6 +10,7 @@ import (
 	"reeve/resource"
 	"reeve/resource/message"
 	"reeve/resource/module"
+	"reeve/resource/room"
 	"reeve/resource/stream"
 )
 
@@ -22,7 +23,7 @@ func (a *app) newMessages(c *configuration) module.Module {
 		MulticastPrefix: func() string { return messagesMulticastPrefix.In(c) },
 		BroadcastPrefix: func() string { return messagesBroadcastPrefix.In(c) },
 	})
-	return module.Module{Name: "messages", Doc: "Messages to users, and broadcasts to all who are connected, by the live streams.", Types: a.office.Types()}
+	return module.Module{Name: "messages", Doc: "Messages to users, and broadcasts to all who are connected, by the live streams.", Types: append(a.office.Types(), room.Type(a.rooms, memberships{a}))}
 }
 
 // recipientsNamed are the users of some names that are there.

@@ -134,6 +134,7 @@ func FuzzDocument(f *testing.F) {
 	} {
 		f.Add([]byte(`{"atomic:operations":[` + seed + `]}`))
 	}
+	one, many := resource.ReferenceDescription{Name: "one"}, resource.ReferenceDescription{Name: "many", Many: true}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		decoded, err := decode(text)
 		if err == nil {
@@ -142,8 +143,8 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 		_, resourceErr := ReadResource(text, about)
-		_, oneErr := ReadLinkage(text, false)
-		_, manyErr := ReadLinkage(text, true)
+		_, oneErr := ReadLinkage(text, &one)
+		_, manyErr := ReadLinkage(text, &many)
 		_, argumentsErr := ReadArguments(text)
 		if err != nil && len(text) > 0 && (resourceErr == nil || oneErr == nil || manyErr == nil || argumentsErr == nil) {
 			t.Errorf("%q is refused, and taken", text)
@@ -158,8 +159,8 @@ func FuzzDocument(f *testing.F) {
 				t.Errorf("%q: operation %d is about %v and %v", text, i, op.Ref, op.Href)
 			}
 			_, resourceErr := op.Resource(about)
-			_, oneErr := op.Linkage(false)
-			_, manyErr := op.Linkage(true)
+			_, oneErr := op.Linkage(&one)
+			_, manyErr := op.Linkage(&many)
 			_, argumentsErr := op.Arguments()
 			for _, err := range []error{resourceErr, oneErr, manyErr, argumentsErr} {
 				var within resource.Errors
@@ -234,8 +235,8 @@ func TestLocals(t *testing.T) {
 	if group.Compare(user) >= 0 {
 		t.Error("the ids do not ascend")
 	}
-	members, err := ops[2].Linkage(true)
-	if err != nil || ops[2].Ref.ID != group || *ops[2].Ref.Relationship != "members" || !slices.Equal(members, []resource.Identifier{{Type: "user", ID: user}}) {
+	members, err := ops[2].Linkage(&resource.ReferenceDescription{Name: "members", Many: true})
+	if err != nil || ops[2].Ref.ID != group || *ops[2].Ref.Relationship != "members" || !slices.Equal(members.Relationships["members"], []resource.Identifier{{Type: "user", ID: user}}) {
 		t.Errorf("%+v, %v, %v", ops[2].Ref, members, err)
 	}
 	changed, err := ops[3].Resource(about)

@@ -242,15 +242,11 @@ func (o *Operation) Resource(about *resource.Description) (Resource, error) {
 	return r, shape.err()
 }
 
-// Linkage reads the operation's data as [ReadLinkage] reads that of a document. Pointers are from the operation.
-func (o *Operation) Linkage(many bool) ([]resource.Identifier, error) {
+// Linkage reads the operation's data and meta as [ReadLinkage] reads those of a document. Pointers are from the operation.
+func (o *Operation) Linkage(relationship *resource.ReferenceDescription) (resource.Body, error) {
 	shape := o.reader()
-	if !o.HasData() {
-		shape.find(malformed("the operation has no member data"))
-		return nil, shape.err()
-	}
-	targets := shape.linkage(o.object["data"], &many, "data")
-	return targets, shape.err()
+	body := shape.relationship(o.object, relationship, "operation")
+	return body, shape.err()
 }
 
 // Arguments reads the operation's data, if it has any, as [ReadArguments] reads that of a document. Pointers are from

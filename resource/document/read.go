@@ -71,15 +71,29 @@ func given(object map[string]any, about *resource.Description) {
 }
 
 // ReadLinkage reads a document whose data is the linkage of one relationship: an array of identifiers for a
-// to-many, one or null for a to-one. The errors are those of [ReadResource].
-func ReadLinkage(text []byte, many bool) ([]resource.Identifier, error) {
-	data, err := readData(text)
+// to-many, one or null for a to-one; and its meta. The errors are those of [ReadResource].
+func ReadLinkage(text []byte, relationship *resource.ReferenceDescription) (resource.Body, error) {
+	root, err := readObject(text)
 	if err != nil {
-		return nil, err
+		return resource.Body{}, err
 	}
 	var shape reader
-	targets := shape.linkage(data, &many, "data")
-	return targets, shape.err()
+	body := shape.relationship(root, relationship, "document")
+	return body, shape.err()
+}
+
+// relationship is the linkage of a relationship and the meta that an object has as members.
+func (r *reader) relationship(object map[string]any, relationship *resource.ReferenceDescription, name string) (body resource.Body) {
+	data, given := object["data"]
+	if !given {
+		r.find(malformed("the %s has no member data", name))
+		return body
+	}
+	body.Relationships = map[string][]resource.Identifier{relationship.Name: r.linkage(data, &relationship.Many, "data")}
+	if meta, given := object["meta"]; given {
+		body.Meta = r.object(meta, "meta")
+	}
+	return body
 }
 
 // ReadArguments reads the arguments of an action: a document whose resource object has them as attributes, or

@@ -153,8 +153,8 @@ func (r *request) readData(op *document.Operation) error {
 	case !r.takesBody():
 		return nil
 	case r.kind == relationship:
-		targets, err := op.Linkage(r.reference.Many)
-		r.operation.Body = r.linkage(targets)
+		var err error
+		r.operation.Body, err = op.Linkage(r.reference)
 		return err
 	case r.kind == action, r.kind == selection:
 		arguments, err := op.Arguments()

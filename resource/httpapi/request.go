@@ -154,9 +154,9 @@ func (r *request) readBody(text []byte) error {
 	case !r.takesBody():
 		return nil
 	case r.kind == relationship:
-		targets, err := document.ReadLinkage(text, r.reference.Many)
+		var err error
 		r.form = whole
-		op.Body = r.linkage(targets)
+		op.Body, err = document.ReadLinkage(text, r.reference)
 		return err
 	case r.kind == action, r.kind == selection:
 		arguments, err := document.ReadArguments(text)
@@ -174,11 +174,6 @@ func (r *request) readBody(text []byte) error {
 		return r.named(arguments)
 	}
 	return r.take(document.ReadResource(text, r.about))
-}
-
-// linkage is what a document gives a relationship.
-func (r *request) linkage(targets []resource.Identifier) resource.Body {
-	return resource.Body{Relationships: map[string][]resource.Identifier{r.reference.Name: targets}}
 }
 
 // take is about a resource object that has been read as far as it could be.

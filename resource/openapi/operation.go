@@ -302,7 +302,11 @@ func (b *builder) describeLinkage(d *resource.Description, r *resource.Reference
 	}
 	write := func(method, verb string) {
 		c.method, c.id, c.verb, c.status = method, verb+name, resource.Update, http.StatusNoContent
-		c.body, c.guarded = open(Schemas{"data": b.linkage(r)}, "data"), true
+		members := Schemas{"data": b.linkage(r)}
+		if len(r.Arguments) > 0 {
+			members["meta"] = open(attributes(r.Arguments, created).Properties)
+		}
+		c.body, c.guarded = open(members, "data"), true
 		b.add(d, c)
 	}
 	switch {

@@ -20,7 +20,7 @@ const (
 var builtIn = []Role{
 	{Name: Admin, Doc: "May do everything.", Permissions: []string{"*:*"}, Aliases: []string{"prosody:operator", "prosody:admin"}},
 	{Name: Support, Doc: "Reads users and what belongs to them, locks and unlocks users, and finishes sessions.", Permissions: []string{
-		"user:read", "authenticator:read", "session:read", "token:read", "group:read", "client:read", "role:read", "permission:read", "type:read", "module:read", "stats:read",
+		"user:read", "authenticator:read", "session:read", "token:read", "group:read", "contact:read", "client:read", "role:read", "permission:read", "type:read", "module:read", "stats:read",
 		"user:lock", "user:unlock", "user:finish-sessions", "session:finish",
 	}},
 	{Name: Auditor, Doc: "Reads everything, the trail too.", Permissions: []string{"*:read"}},
