@@ -70,7 +70,7 @@ func (s *secrets) learn(types []*resource.Description) {
 			all = append(all[:len(all):len(all)], action.Arguments...)
 		}
 		for _, a := range all {
-			if a.Once || a.Secret || a.WriteOnly && a.Name != "password_hash" { // which is stored as it is
+			if a.Once || a.Secret || a.WriteOnly && !slices.Contains([]string{"password_hash", "to"}, a.Name) { // hashes are stored as they are, and to are usernames
 				s.names[a.Name] = true
 			}
 			s.public[fmt.Sprint(a.Example)] = true
@@ -307,7 +307,7 @@ func (a *answered) end() {
 }
 
 // scan looks for secrets. A request that is repeated has the answer of the first; the page of a device shows its code, for
-// people to compare.
+// people to compare, and that of an app its secret, until it is confirmed.
 func (a *answered) scan(text []byte) {
 	if a.response.Header.Get("Idempotency-Replayed") != "" {
 		return
@@ -315,6 +315,14 @@ func (a *answered) scan(text []byte) {
 	var except []string
 	if code := a.response.Request.URL.Query().Get("user_code"); a.response.Request.URL.Path == "/device" {
 		except = []string{code, strings.ReplaceAll(code, "-", "")}
+	}
+	if r := a.response.Request; r.GetBody != nil && slices.Contains([]string{"/account/security", "/authorize", "/device"}, r.URL.Path) {
+		if body, err := r.GetBody(); err == nil {
+			sent, _ := io.ReadAll(body) // of a form, which is in memory
+			if form, err := url.ParseQuery(string(sent)); err == nil {
+				except = append(except, form["secret"]...)
+			}
+		}
 	}
 	a.secrets.scan(text, a.where, except...)
 }

@@ -3,11 +3,13 @@ package group
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/pagination"
 	"reeve/resource"
 )
 
@@ -87,14 +89,18 @@ func invite(tx *resource.Tx, g *Group, joined []ulid.ULID) error {
 	if len(joined) == 0 || !tx.Serves("room") {
 		return nil
 	}
-	op := resource.OnAll("invite", "room", resource.FilterBy("group", g.ID.String()))
-	users := make([]any, len(joined))
-	for i, id := range joined {
-		users[i] = id.String()
+	for some := range slices.Chunk(joined, pagination.MaxSize) { // as many as a list takes
+		op := resource.OnAll("invite", "room", resource.FilterBy("group", g.ID.String()))
+		users := make([]any, len(some))
+		for i, id := range some {
+			users[i] = id.String()
+		}
+		op.Body.Attributes = map[string]any{"users": users}
+		if _, err := tx.Do(op); err != nil {
+			return err
+		}
 	}
-	op.Body.Attributes = map[string]any{"users": users}
-	_, err := tx.Do(op)
-	return err
+	return nil
 }
 
 // room makes the room of a new group.

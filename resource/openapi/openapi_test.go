@@ -425,6 +425,7 @@ func TestOperations(t *testing.T) {
 	} {
 		want = append(want, "get"+at.name+" GET "+at.path, "update"+at.name+" PATCH "+at.path, "delete"+at.name+" DELETE "+at.path)
 	}
+	want = append(want, "putLibraryBookByShortTitle PUT /library-books/by-short-title/{short_title}")
 	for _, at := range []struct{ name, path string }{
 		{"LibraryBooks", "/library-books"},
 		{"LibraryBook", "/library-books/{id}"},
