@@ -52,7 +52,7 @@ func (s *server) states(message map[string]any) (states []string) {
 // TestMessages sees that messages reach every live stream of their recipients, and wait for those who are away, once.
 func TestMessages(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		s := start(t, uri, everything+"server: {name: tralfamadore.example.com}\nmessages: {prefix: 'Note: ', multicast_prefix: 'All: ', broadcast_prefix: 'Hear: '}\n")
+		s := start(t, uri, everything+"server: {name: ilium.example.com}\nmessages: {prefix: 'Note: ', multicast_prefix: 'All: ', broadcast_prefix: 'Hear: '}\n")
 		other := s
 		if strings.HasPrefix(uri, "postgres") {
 			other = s.another(everything)
@@ -70,7 +70,7 @@ func TestMessages(t *testing.T) {
 			if e.name != "message" || fmt.Sprint(e.data["attributes"]) != fmt.Sprint(dig(sent, "data", "attributes")) || dig(e.data, "id") != idOf(sent) {
 				t.Errorf("%+v of %v", e, sent)
 			}
-			if dig(e.data, "attributes", "body") != "Note: hello" || dig(e.data, "attributes", "sender") != "tralfamadore.example.com" {
+			if dig(e.data, "attributes", "body") != "Note: hello" || dig(e.data, "attributes", "sender") != "ilium.example.com" {
 				t.Errorf("%v", e.data)
 			}
 		}

@@ -128,6 +128,18 @@ func (s *secrets) in(text []byte) (found []string) {
 	return found
 }
 
+// cameAs are the secrets that came under a name.
+func (s *secrets) cameAs(name string) (all []string) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for secret, whence := range s.whence {
+		if strings.HasSuffix(whence, ", "+name) {
+			all = append(all, secret)
+		}
+	}
+	return all
+}
+
 // scan notes the secrets that stand in a text.
 func (s *secrets) scan(text []byte, where string, except ...string) {
 	for _, secret := range s.in(text) {
@@ -313,8 +325,8 @@ func (a *answered) scan(text []byte) {
 		return
 	}
 	var except []string
-	if code := a.response.Request.URL.Query().Get("user_code"); a.response.Request.URL.Path == "/device" {
-		except = []string{code, strings.ReplaceAll(code, "-", "")}
+	if a.response.Request.URL.Path == "/device" {
+		except = a.secrets.cameAs("user_code")
 	}
 	if r := a.response.Request; r.GetBody != nil && slices.Contains([]string{"/account/security", "/authorize", "/device"}, r.URL.Path) {
 		if body, err := r.GetBody(); err == nil {

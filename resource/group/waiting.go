@@ -127,6 +127,7 @@ func (c contacts) late(tx *resource.Tx, group ulid.ULID) ([]Waiting, error) {
 
 // settle has the contacts of some who wait say so, and answers how many of them have no longer to.
 func (c contacts) settle(ctx context.Context, do func(...resource.Operation) ([]resource.Result, error), late []Waiting) (int, error) {
+	late = late[:min(len(late), pagination.MaxSize)] // no more are told of at once
 	users := make([]any, len(late))
 	for i := range late {
 		users[i] = late[i].User.String()
