@@ -13,13 +13,13 @@ func TestPreconditions(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything)
 		path := "/api/admin/v1/users/" + quentin
-		first := s.send("GET", path, nil)
+		first := s.send("GET", path, nil, "Accept-Encoding: identity")
 		tag := first.Header.Get("ETag")
 		if !strings.HasPrefix(tag, `"`) {
 			t.Fatalf("ETag %q", tag)
 		}
 		for header, want := range map[string]int{tag: 304, "W/" + tag: 304, `"x", ` + tag: 304, "*": 304, `"x"`: 200} {
-			if a := s.send("GET", path, nil, "If-None-Match: "+header); a.StatusCode != want || want == 304 && (len(a.text) > 0 || a.Header.Get("ETag") != tag) {
+			if a := s.send("GET", path, nil, "If-None-Match: "+header, "Accept-Encoding: identity"); a.StatusCode != want || want == 304 && (len(a.text) > 0 || a.Header.Get("ETag") != tag) {
 				t.Errorf("If-None-Match %s: %d %s", header, a.StatusCode, a.text)
 			}
 		}

@@ -196,7 +196,7 @@ func TestEverybody(t *testing.T) {
 		s := start(t, uri, everything+seedClients)
 		id, self := s.person("valencia")
 		about := "@users/" + id
-		want := []string{"session:finish" + about, "session:read" + about, "token:read" + about, "token:revoke" + about, "user:change-password" + about, "user:finish-sessions" + about}
+		want := []string{"authenticator:read" + about, "session:finish" + about, "session:read" + about, "token:read" + about, "token:revoke" + about, "user:change-password" + about, "user:finish-sessions" + about}
 		if diff := cmp.Diff(want, self.permissions()); diff != "" {
 			t.Error(diff)
 		}

@@ -101,7 +101,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return k.clear(context.WithoutCancel(ctx), k.id)
+			if err := k.clear(context.WithoutCancel(ctx), k.id); err != nil {
+				k.config.Log.WarnContext(ctx, "the node takes no leave: others see that it is gone", "error", err)
+			}
+			return nil
 		case <-ticker.C:
 		}
 		if k.config.Alone {

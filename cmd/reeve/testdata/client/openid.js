@@ -9,14 +9,17 @@ const redirectURI = 'https://dashboard.example.com/back'
 const scope = 'openid profile email offline_access urn:mas:admin'
 
 // visit answers where the browser is sent to outside of the server, or the page that it shows.
-let cookies = ''
+const cookies = new Map()
 const visit = async (url, form) => {
   const method = form ? 'POST' : 'GET'
   const answer = await fetch(url, {
     method, redirect: 'manual', body: form && new URLSearchParams(form),
-    headers: { cookie: cookies, ...(form && { origin: issuer.origin, 'sec-fetch-site': 'same-origin' }) }
+    headers: { cookie: [...cookies].map(pair => pair.join('=')).join('; '), ...(form && { origin: issuer.origin, 'sec-fetch-site': 'same-origin' }) }
   })
-  for (const cookie of answer.headers.getSetCookie()) cookies = cookie.split(';')[0]
+  for (const cookie of answer.headers.getSetCookie()) {
+    const [, name, value] = /^([^=]*)=([^;]*)/.exec(cookie)
+    value ? cookies.set(name, value) : cookies.delete(name)
+  }
   if (answer.status === 303) {
     const next = new URL(answer.headers.get('location'), url)
     return next.origin === issuer.origin ? visit(next) : next
@@ -28,6 +31,7 @@ const signIn = { do: 'sign-in', username: 'kilgore-trout', password: 'so-it-goes
 const allow = async url => {
   let page = await visit(url)
   if (page.includes('name="password"')) page = await visit(url, signIn)
+  if (page instanceof URL) return page // it has been allowed before
   return visit(url, { do: 'allow', token: /name="token" value="([^"]*)"/.exec(page)[1] })
 }
 
