@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
+
 	"reeve/auth"
 	"reeve/resource"
 	"reeve/storage/storagetest"
@@ -51,6 +53,35 @@ func TestConcurrentGate(t *testing.T) {
 		}
 		group.Wait()
 	}
+}
+
+// TestConcurrentRegistries sees that a declaration can be registered while another registry serves it.
+func TestConcurrentRegistries(t *testing.T) {
+	store := storagetest.NewMemory(lamps)
+	typ := resource.Type[lamp]{Schema: lamps, List: store.List, Get: store.Get, Create: store.Create}
+	registry := &resource.Registry{}
+	if err := registry.Register(typ); err != nil {
+		t.Fatal(err)
+	}
+	engine := resource.NewEngine(registry, &journal{}, time.Now)
+	var group sync.WaitGroup
+	group.Go(func() {
+		for range 100 {
+			if err := (&resource.Registry{}).Register(typ); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for range 100 {
+		made, err := engine.Do(t.Context(), resource.Operation{
+			Verb: resource.Create, Type: "lamp", Principal: auth.System, Body: resource.Body{Attributes: map[string]any{"place": ulid.Make().String()}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[0].Resources.AppendAttributes(nil, 0)
+	}
+	group.Wait()
 }
 
 // TestTypesBehindGate sees that a request that was let in before its type is taken away is carried out, and that one

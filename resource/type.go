@@ -57,6 +57,7 @@ func (t Type[T]) declare() (served, error) {
 	if err := s.Verify(); err != nil {
 		return nil, err
 	}
+	s.Attributes = slices.Clone(s.Attributes) // another registry may serve the same declaration
 	p := &plan[T]{Type: t, about: t.describe()}
 	members := []string{} // that answers show
 	for i := range s.Attributes {

@@ -153,10 +153,10 @@ func (g generator) run(ctx context.Context, statements ...string) error {
 }
 
 // hashes are those of the tables as they were last generated, by table.
-func (g generator) hashes(ctx context.Context) (map[string]string, error) {
+func (db *DB) hashes(ctx context.Context, in querier) (map[string]string, error) {
 	var stored []struct{ Name, Hash string }
-	if err := g.tx.SelectContext(ctx, &stored, "SELECT name, hash FROM reeve_schemas"); err != nil {
-		return nil, g.db.failed(err)
+	if err := sqlx.SelectContext(ctx, in, &stored, "SELECT name, hash FROM reeve_schemas"); err != nil {
+		return nil, db.failed(err)
 	}
 	hashes := map[string]string{}
 	for _, s := range stored {
@@ -168,7 +168,7 @@ func (g generator) hashes(ctx context.Context) (map[string]string, error) {
 // unclaimed refuses drafts whose tables are others': those of types that are declared, and those that are there though no
 // schema has made them.
 func (g generator) unclaimed(ctx context.Context, drafts []*layout) error {
-	made, err := g.hashes(ctx)
+	made, err := g.db.hashes(ctx, g.tx)
 	if err != nil {
 		return err
 	}
@@ -195,18 +195,13 @@ func (g generator) unclaimed(ctx context.Context, drafts []*layout) error {
 
 // generate brings the tables of all layouts up to date. Tables come first, since they refer to each other.
 func (g generator) generate(ctx context.Context, layouts []*layout) error {
-	stored, err := g.hashes(ctx)
+	stored, err := g.db.hashes(ctx, g.tx)
 	if err != nil {
 		return err
 	}
-	var stale []*layout
-	for _, l := range layouts {
-		if err := l.resolve(); err != nil {
-			return err
-		}
-		if stored[l.table] != l.hash() {
-			stale = append(stale, l)
-		}
+	stale, err := outdated(layouts, stored)
+	if err != nil {
+		return err
 	}
 	for _, step := range []func(context.Context, *layout) error{g.table, g.foreignKeys, g.indexes, g.count, g.remember} {
 		for _, l := range stale {
@@ -216,6 +211,19 @@ func (g generator) generate(ctx context.Context, layouts []*layout) error {
 		}
 	}
 	return nil
+}
+
+// outdated are the layouts whose tables are not as they were last generated.
+func outdated(layouts []*layout, stored map[string]string) (stale []*layout, err error) {
+	for _, l := range layouts {
+		if err := l.resolve(); err != nil {
+			return nil, err
+		}
+		if stored[l.table] != l.hash() {
+			stale = append(stale, l)
+		}
+	}
+	return stale, nil
 }
 
 func (g generator) remember(ctx context.Context, l *layout) error {

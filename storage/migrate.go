@@ -59,6 +59,11 @@ func (db *DB) Adopt(ctx context.Context, drafts ...Draft) error {
 	for _, l := range layouts {
 		l.drafts = layouts
 	}
+	declare := func(context.Context) {
+		for _, l := range layouts {
+			db.replace(l)
+		}
+	}
 	adopt := func(ctx context.Context, tx *transaction) error {
 		if err := db.Lock(ctx, "migrate"); err != nil {
 			return err
@@ -70,16 +75,25 @@ func (db *DB) Adopt(ctx context.Context, drafts ...Draft) error {
 		if err := g.generate(ctx, layouts); err != nil {
 			return err
 		}
-		return db.AfterCommit(ctx, func(context.Context) {
-			for _, l := range layouts {
-				db.replace(l)
-			}
-		})
+		return db.AfterCommit(ctx, declare)
 	}
 	if tx := db.joined(ctx); tx != nil {
 		return adopt(ctx, tx)
 	}
-	return db.begin(ctx, adopt)
+	reading, cancel := db.bounded(ctx)
+	defer cancel()
+	made, err := db.hashes(reading, db.pools.Read)
+	if err != nil {
+		return err
+	}
+	stale, err := outdated(layouts, made)
+	if err == nil && len(stale) > 0 {
+		return db.begin(ctx, adopt)
+	}
+	if err == nil { // another node, or an earlier start, has done it all
+		declare(ctx)
+	}
+	return err
 }
 
 // MigrationStatus says which migrations and which of the declared tables are up to date.
@@ -108,7 +122,7 @@ func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 		}
 		hashes := map[string]string{}
 		if len(columns) > 0 {
-			if hashes, err = (generator{db, tx}).hashes(ctx); err != nil {
+			if hashes, err = db.hashes(ctx, tx); err != nil {
 				return err
 			}
 		}

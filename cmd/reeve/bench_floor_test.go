@@ -46,14 +46,22 @@ func TestFloor(t *testing.T) {
 	t.Fatal(http.Serve(listener, f))
 }
 
-// floor serves users.
+// floor serves users, and what accountsFile declares.
 type floor struct {
-	write               *sql.DB
-	token, page, insert *sql.Stmt
-	id                  func(ulid.ULID) any
-	time                func(time.Time) any
-	known               sync.Map // of each token, until when it is not asked for again
-	scan                func(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error
+	write           *sql.DB
+	token, insert   *sql.Stmt
+	users, accounts floorType
+	id              func(ulid.ULID) any
+	time            func(time.Time) any
+	known           sync.Map // of each token, until when it is not asked for again
+	scan            func(rows *sql.Rows, total *int64, prev *bool, u *floorUser) error
+}
+
+// floorType is a type that the floor lists.
+type floorType struct {
+	name, path string
+	related    bool // it has the relationships of users
+	page       *sql.Stmt
 }
 
 type floorUser struct {
@@ -89,7 +97,14 @@ func openFloor(uri string) (*floor, error) {
 	if !strings.HasPrefix(uri, "sqlite:") {
 		form = "timestamptz_send(" // lib/pq takes long to parse times
 	}
-	if f.page, err = read.Prepare(strings.ReplaceAll(floorPage, "time(", form)); err != nil {
+	page := strings.ReplaceAll(floorPage, "time(", form)
+	f.users = floorType{name: "user", path: floorPath, related: true}
+	if f.users.page, err = read.Prepare(page); err != nil {
+		return nil, err
+	}
+	f.accounts = floorType{name: "account", path: floorAccounts}
+	page = strings.NewReplacer("users_count", "accounts_count", "n0 + n1 + n2 + n3 + n4 + n5 + n6 + n7", "n0", "FROM users", "FROM accounts").Replace(page)
+	if f.accounts.page, err = read.Prepare(page); err != nil {
 		return nil, err
 	}
 	f.insert, err = f.write.Prepare(floorInsert)
@@ -167,10 +182,18 @@ func received(sent []byte) sql.NullTime {
 	return sql.NullTime{Time: time.UnixMicro(int64(binary.BigEndian.Uint64(sent)) + since), Valid: true}
 }
 
-const floorPath = "/api/admin/v1/users"
+const (
+	floorPath     = "/api/admin/v1/users"
+	floorAccounts = "/api/admin/v1/accounts"
+)
 
 func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != floorPath {
+	listed := &f.users
+	switch r.URL.Path {
+	case floorPath:
+	case floorAccounts:
+		listed = &f.accounts
+	default:
 		http.NotFound(w, r)
 		return
 	}
@@ -185,7 +208,7 @@ func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		f.known.Store(sum, time.Now().Add(time.Second))
 	}
-	answer, status := f.list, http.StatusOK
+	answer, status := func(r *http.Request) ([]byte, error) { return f.list(r, listed) }, http.StatusOK
 	if r.Method == http.MethodPost {
 		answer, status = f.create, http.StatusCreated
 	}
@@ -201,8 +224,8 @@ func (f *floor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Write(body)
 }
 
-// list answers one page of 100 active users.
-func (f *floor) list(r *http.Request) ([]byte, error) {
+// list answers one page of 100 that are active.
+func (f *floor) list(r *http.Request, t *floorType) ([]byte, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil || query.Get("filter[status]") != "active" || query.Get("page[first]") != "100" {
 		return nil, fmt.Errorf("the floor does not know %q", r.URL.RawQuery)
@@ -212,7 +235,7 @@ func (f *floor) list(r *http.Request) ([]byte, error) {
 		return nil, err
 	}
 	bound := f.id(after)
-	rows, err := f.page.QueryContext(r.Context(), bound, bound)
+	rows, err := t.page.QueryContext(r.Context(), bound, bound)
 	if err != nil {
 		return nil, err
 	}
@@ -237,7 +260,7 @@ func (f *floor) list(r *http.Request) ([]byte, error) {
 			data = append(data, ',')
 		}
 		last = u.id
-		data = u.append(data, true)
+		data = u.append(data, t, true)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -247,7 +270,7 @@ func (f *floor) list(r *http.Request) ([]byte, error) {
 	dst = strconv.AppendInt(dst, total, 10)
 	dst = append(dst, `},"data":[`...)
 	dst = append(append(dst, data...), `],"links":{"self":"`...)
-	const list = floorPath + "?filter[status]=active"
+	list := t.path + "?filter[status]=active"
 	dst = append(append(dst, list+"&page[first]=100&page[after]="...), after.String()...)
 	dst = append(dst, `","first":"`+list+`&page[first]=100","last":"`+list+`&page[last]=100"`...)
 	if n == 101 {
@@ -262,10 +285,10 @@ func (f *floor) list(r *http.Request) ([]byte, error) {
 }
 
 // append appends the user as a resource object.
-func (u *floorUser) append(dst []byte, cursor bool) []byte {
+func (u *floorUser) append(dst []byte, t *floorType, cursor bool) []byte {
 	var text [ulid.EncodedSize]byte
 	id := resource.AppendID(text[:0], u.id)
-	dst = append(append(dst, `{"type":"user","id":"`...), id...)
+	dst = append(append(append(append(dst, `{"type":"`...), t.name...), `","id":"`...), id...)
 	dst = resource.AppendString(append(dst, `","attributes":{"username":`...), u.username)
 	dst = resource.AppendTime(append(dst, `,"created_at":"`...), u.created)
 	dst = floorTime(append(dst, `","locked_at":`...), u.locked)
@@ -277,6 +300,9 @@ func (u *floorUser) append(dst []byte, cursor bool) []byte {
 	dst = floorString(append(dst, `,"registered_ip":`...), u.registered)
 	dst = floorTime(append(dst, `,"last_active_at":`...), u.active)
 	dst = strconv.AppendBool(append(dst, `,"connected":`...), u.connected)
+	if !t.related {
+		return floorEnd(append(append(dst, `},"links":{"self":"`+floorAccounts+`/`...), id...), id, cursor)
+	}
 	dst = append(append(dst, `},"relationships":{"roles":{"links":{"self":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/relationships/roles","related":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/roles"}},"authenticators":{"links":{"related":"`+floorPath+`/`...), id...)
@@ -285,6 +311,11 @@ func (u *floorUser) append(dst []byte, cursor bool) []byte {
 	dst = append(append(dst, `/groups"}},"sessions":{"links":{"related":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/sessions"}},"tokens":{"links":{"related":"`+floorPath+`/`...), id...)
 	dst = append(append(dst, `/tokens"}}},"links":{"self":"`+floorPath+`/`...), id...)
+	return floorEnd(dst, id, cursor)
+}
+
+// floorEnd appends what stands behind the link of a resource.
+func floorEnd(dst, id []byte, cursor bool) []byte {
 	if cursor {
 		dst = append(append(dst, `"},"meta":{"page":{"cursor":"`...), id...)
 		return append(dst, `"}}}`...)
@@ -323,7 +354,7 @@ func (f *floor) create(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dst := u.append([]byte(`{"data":`), false)
+	dst := u.append([]byte(`{"data":`), &f.users, false)
 	dst = append(append(dst, `,"links":{"self":"`+floorPath+`/`...), u.id.String()...)
 	return append(dst, `"}}`...), nil
 }

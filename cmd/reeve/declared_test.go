@@ -121,13 +121,17 @@ func TestDeclaredInFile(t *testing.T) {
 		// What is wrong when the server starts is not loaded, and says so.
 		put(t, filepath.Join(folder, "space.yaml"), spaceFile+"    sort: name\n")
 		put(t, filepath.Join(folder, "Space.yaml"), spaceFile)
+		put(t, filepath.Join(folder, "core.yaml"), spaceFile)
 		again := s.another(yaml)
 		shown := again.get("modules/by-name/space")
 		if text := fmt.Sprint(dig(shown, "data", "attributes", "error")); dig(shown, "data", "attributes", "loaded") != false || !strings.HasPrefix(text, "space.yaml:12: ") {
 			t.Errorf("started: %v", shown)
 		}
-		if dig(again.get("modules/by-name/Space.yaml"), "data", "attributes", "error") == nil {
-			t.Error("a file without a name is not shown")
+		for _, name := range []string{"Space.yaml", "core.yaml"} {
+			if dig(again.get("modules/by-name/"+name), "data", "attributes", "error") == nil {
+				t.Errorf("the module %s has no error", name)
+			}
+			again.module(409, name, "load")
 		}
 		again.do(404, "GET", "planets", nil)
 		again.module(409, "space", "load")

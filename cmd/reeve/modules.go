@@ -43,7 +43,7 @@ func declaredIn(folder string, db *storage.DB) []module.Module {
 		if entry.IsDir() || !slices.Contains([]string{".yaml", ".yml"}, extension) || strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
-		m := module.Module{Name: strings.TrimSuffix(entry.Name(), extension)}
+		m := module.Module{Name: strings.TrimSuffix(entry.Name(), extension), File: entry.Name()}
 		known := func(other module.Module) bool { return other.Name == m.Name }
 		switch err := record.CheckName(m.Name); {
 		case err != nil:

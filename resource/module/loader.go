@@ -210,11 +210,8 @@ func (l *Loader) stored(ctx context.Context) (map[string]Loading, error) {
 func (l *Loader) known(stored map[string]Loading) []Module {
 	known := slices.Clone(l.modules)
 	for _, m := range l.config.Files() {
-		if other := find(known, m.Name); other != nil {
-			if !other.Core {
-				other.Fault = errors.New("a file declares another module of this name")
-			}
-			continue
+		if find(known, m.Name) != nil {
+			m = Module{Name: m.File, File: m.File, Fault: fmt.Errorf("the program has a module %s", m.Name)}
 		}
 		known = append(known, m)
 	}

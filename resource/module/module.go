@@ -42,6 +42,8 @@ type Module struct {
 	// Run works until the context ends, and then returns soon: an open stream of a route ends with it. It runs on every
 	// node that serves. Nil if there is nothing to do.
 	Run func(ctx context.Context) error
+	// File is the name of the file that declares it, empty if the program does.
+	File string
 	// Fault is why it cannot be loaded, nil if it can.
 	Fault error
 }
