@@ -165,19 +165,13 @@ func (db *DB) hashes(ctx context.Context, in querier) (map[string]string, error)
 	return hashes, nil
 }
 
-// unclaimed refuses drafts whose tables are others': those of types that are declared, and those that are there though no
-// schema has made them.
+// unclaimed refuses drafts whose tables are there, though no schema has made them.
 func (g generator) unclaimed(ctx context.Context, drafts []*layout) error {
 	made, err := g.db.hashes(ctx, g.tx)
 	if err != nil {
 		return err
 	}
 	for _, l := range drafts {
-		for _, other := range append(g.db.declared(), drafts...) {
-			if table := l.shares(other); table != "" {
-				return l.cannot("%q has the table %s already", other.resource, table)
-			}
-		}
 		for _, name := range l.tables() {
 			columns, err := g.db.dialect.Columns(ctx, g.tx, name)
 			if err != nil {

@@ -59,6 +59,11 @@ func (db *DB) Adopt(ctx context.Context, drafts ...Draft) error {
 	for _, l := range layouts {
 		l.drafts = layouts
 	}
+	for _, l := range layouts {
+		if err := l.apart(slices.Concat(db.declared(), layouts)); err != nil {
+			return err
+		}
+	}
 	declare := func(context.Context) {
 		for _, l := range layouts {
 			db.replace(l)
@@ -203,10 +208,8 @@ func (db *DB) layout(resource string) *layout {
 
 // declare adds a layout, or replaces the one of the same type.
 func (db *DB) declare(l *layout) error {
-	for _, other := range db.declared() {
-		if table := l.shares(other); table != "" {
-			return l.cannot("%q and %q would share the table %s", other.resource, l.resource, table)
-		}
+	if err := l.apart(db.declared()); err != nil {
+		return err
 	}
 	db.replace(l)
 	return nil
@@ -234,15 +237,15 @@ func (l *layout) tables() []string {
 	return names
 }
 
-// shares is a table that the layout of another type has too, empty if there is none.
-func (l *layout) shares(other *layout) string {
-	if other.resource == l.resource {
-		return ""
-	}
-	for _, name := range l.tables() {
-		if slices.Contains(other.tables(), name) {
-			return name
+// apart refuses to share a table with the layouts of other types.
+func (l *layout) apart(others []*layout) error {
+	own := l.tables()
+	for _, other := range others {
+		for _, name := range other.tables() {
+			if other.resource != l.resource && slices.Contains(own, name) {
+				return l.cannot("%q and %q would share the table %s", other.resource, l.resource, name)
+			}
 		}
 	}
-	return ""
+	return nil
 }
