@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -183,6 +184,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	a.modules = module.NewLoader(module.Config{
 		Registry: registry, Database: db, Loadings: loadings, Log: a.log, Files: func() []module.Module { return declaredIn(modulesPath.In(c), db) },
+		Guards: map[string]func(http.Handler) http.Handler{serveAdminAPI: a.guarded},
 	})
 	return a.modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,

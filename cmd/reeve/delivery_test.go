@@ -98,7 +98,7 @@ func (p *process) resident() int {
 // TestManyStreams opens many streams of as many users on one process: a broadcast reaches all, 95 % within two seconds,
 // and so does a message to each. A stream takes less than 64 KiB.
 func TestManyStreams(t *testing.T) {
-	onBoth(t, func(t *testing.T, uri string) {
+	oneByOne(t, func(t *testing.T, uri string) {
 		n := *openStreams
 		prepare(t, uri)
 		names, headers := listeners(t, uri, n)

@@ -424,6 +424,7 @@ func (l *load) recovered() {
 // TestDatabaseGone takes PostgreSQL away under load and brings it back: meanwhile every answer is 503, afterwards all
 // is well.
 func TestDatabaseGone(t *testing.T) {
+	t.Parallel()
 	cluster, err := storagetest.NewCluster()
 	if err != nil {
 		t.Fatal(err)
@@ -462,6 +463,7 @@ func TestDatabaseGone(t *testing.T) {
 // TestConnectionsCut ends connections to PostgreSQL in the midst of transactions. What was not acknowledged may have
 // been committed nevertheless: asked for again with its key, it is there once.
 func TestConnectionsCut(t *testing.T) {
+	t.Parallel()
 	s := start(t, storagetest.Postgres(t), everything)
 	l := newLoad(s)
 	l.await(&l.fine, 100)

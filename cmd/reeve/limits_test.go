@@ -269,7 +269,7 @@ func median(figures []float64) float64 {
 // TestAttack has one account guessed at a thousand times a second. As many guesses get through as may; the others are
 // refused, and told of. Others go on meanwhile, memory stays as it is, and the owner gets in after the window.
 func TestAttack(t *testing.T) {
-	onBoth(t, func(t *testing.T, uri string) {
+	oneByOne(t, func(t *testing.T, uri string) {
 		prepare(t, uri)
 		window := *attackFor + 3*time.Second
 		p := launch(t, uri, everything+fmt.Sprintf("auth: {sign_in: {window: %s}}\n", window))

@@ -58,12 +58,14 @@ http:
 	}
 }
 
-func TestTLS(t *testing.T) {
+// certify writes a new certificate for 127.0.0.1, and its key, into a folder.
+func certify(t *testing.T, dir string) *x509.Certificate {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "reeve"}, NotAfter: time.Now().Add(time.Hour),
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "reeve"}, NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true}
 	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -73,12 +75,30 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
 	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: certificate}, "key.pem": {Type: "PRIVATE KEY", Bytes: private}} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	parsed, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+// trust has requests take one certificate, on connections of their own.
+func (s *server) trust(certificate *x509.Certificate) {
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	s.Cleanup(transport.CloseIdleConnections)
+	s.client.Transport = held.watch(transport)
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	certificate := certify(t, dir)
 	s := start(t, sqliteURI(t), fmt.Sprintf(`
 http:
   trusted_proxies: [127.0.0.2]
@@ -93,13 +113,7 @@ http:
       binds: [{address: "127.0.0.1:0"}]
       require_tls: true
 `, dir))
-	roots := x509.NewCertPool()
-	parsed, err := x509.ParseCertificate(certificate)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots.AddCert(parsed)
-	s.client.Transport = held.watch(&http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true})
+	s.trust(certificate)
 	if a := s.send("GET", s.bases[0]+"/api/admin/v1/users", nil); a.StatusCode != 200 || a.ProtoMajor != 2 {
 		t.Errorf("over TLS: %d %s", a.StatusCode, a.Proto)
 	}
@@ -109,6 +123,24 @@ http:
 	if a := s.send("GET", s.bases[1]+"/api/admin/v1/users", nil, "X-Forwarded-Proto: https"); a.StatusCode != 403 {
 		t.Errorf("without TLS, by a proxy that is not trusted: %d", a.StatusCode)
 	}
+
+	// A reload brings new connections the new certificate; one that cannot be read changes nothing.
+	if err := os.WriteFile(filepath.Join(dir, "key.pem"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.send("POST", "/api/admin/v1/server/reload", nil); a.StatusCode != 409 {
+		t.Errorf("without a key: %d %s", a.StatusCode, a.text)
+	}
+	s.trust(certificate)
+	s.get("users")
+	renewed := certify(t, dir)
+	s.do(200, "POST", "server/reload", nil)
+	s.trust(certificate)
+	if _, err := s.try("GET", "/api/admin/v1/users", nil); err == nil {
+		t.Error("new connections get the old certificate")
+	}
+	s.trust(renewed)
+	s.get("users")
 }
 
 func TestLinksFollowTheBase(t *testing.T) {

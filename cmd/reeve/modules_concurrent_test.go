@@ -22,7 +22,7 @@ var cycles = flag.Int("cycles", 10, "how many times TestConcurrentModules loads 
 // again, while 32 clients ask for what they serve. Nothing fails but with 404, and that only while they are not loaded;
 // then everything does. In the end no goroutine is left over.
 func TestConcurrentModules(t *testing.T) {
-	onBoth(t, func(t *testing.T, uri string) {
+	oneByOne(t, func(t *testing.T, uri string) {
 		_, yaml := declaredFiles(t, map[string]string{"moons.yaml": strings.NewReplacer("planet:", "moon:", "inverse: planets", "inverse: moons").Replace(spaceFile)})
 		s, space := start(t, uri, yaml), &spacing{}
 		if err := space.know(t.Context(), s.app); err != nil {

@@ -682,6 +682,7 @@ func atKnownPort(t *testing.T) string {
 // TestSwaggerPage has Chromium go from the page's button Authorize to listed users. REEVE_SCREENSHOTS is a folder for
 // what it shows.
 func TestSwaggerPage(t *testing.T) {
+	t.Parallel()
 	s := start(t, sqliteURI(t), atKnownPort(t))
 	done := runScript(t, "swagger.js", "REEVE_URL="+s.bases[0])
 	for _, grant := range []string{"authorizationCode", "clientCredentials"} {

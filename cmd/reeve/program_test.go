@@ -43,8 +43,15 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// onBoth runs a test on SQLite and on a PostgreSQL server, each with an empty database.
+// onBoth runs a test on SQLite and on a PostgreSQL server, each with an empty database, while other tests run: most wait
+// more than they work.
 func onBoth(t *testing.T, test func(t *testing.T, uri string)) {
+	t.Parallel()
+	oneByOne(t, test)
+}
+
+// oneByOne is onBoth for a test that measures, or looks at the whole process: no other runs at the same time.
+func oneByOne(t *testing.T, test func(t *testing.T, uri string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, sqliteURI(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, sealed(t, storagetest.Postgres(t))) })
 }

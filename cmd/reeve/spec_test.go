@@ -45,7 +45,6 @@ func (s *server) newSession() (string, error) {
 // TestSpecIsTrue calls each operation of the OpenAPI document, and checks each answer against it.
 func TestSpecIsTrue(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		t.Parallel() // it is the longest of all tests
 		s := start(t, uri, everything+example)
 		if err := (&spacing{}).know(t.Context(), s.app); err != nil {
 			t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -32,9 +33,10 @@ type Config struct {
 	Registry *resource.Registry
 	Database Database
 	Loadings resource.Store[Loading]
-	Files    func() []Module // reads the modules that files declare; nil if none do
-	Log      *slog.Logger    // default slog.Default()
-	Patience time.Duration   // how long an unloading waits for the worker, and then for requests in flight; default 10 s
+	Guards   map[string]func(next http.Handler) http.Handler // what stands before the routes of a resource of listeners, by its name
+	Files    func() []Module                                 // reads the modules that files declare; nil if none do
+	Log      *slog.Logger                                    // default slog.Default()
+	Patience time.Duration                                   // how long an unloading waits for the worker, and then for requests in flight; default 10 s
 }
 
 // Loader knows the modules and serves those that are loaded. What is to be loaded is stored, the same for all nodes;

@@ -28,6 +28,9 @@ func (l *Loader) route(resources []string, path string) (of *instance, handler h
 			below := strings.HasSuffix(route.Path, "/") && strings.HasPrefix(path, route.Path)
 			if (below || path == route.Path) && len(route.Path) > longest && slices.Contains(resources, route.Resource) {
 				of, handler, longest = i, route.Handler, len(route.Path)
+				if guard := l.config.Guards[route.Resource]; guard != nil {
+					handler = guard(handler)
+				}
 			}
 		}
 	}
