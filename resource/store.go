@@ -21,6 +21,11 @@ type Query struct {
 	// Of asks for what is related to each of several resources, instead of one list. There are no bounds, no order
 	// but by id, and no total then: the window's size is that of each.
 	Of *Relation
+
+	// Hold keeps others from changing the rows of the page to the end of the transaction, as [Store.Update] does. Those
+	// that somebody has changed or deleted meanwhile, so that they do not meet the condition any more, are left out. A
+	// list of what is worked out does not ask it.
+	Hold bool
 }
 
 // Relation is how rows are related to some resources: by one of their own references, or, with a name

@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -204,10 +205,12 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 }
 
 // each runs an action on every resource that meets a condition. The condition is asked again page by page, in
-// the order of the ids, so rows that the action takes out of it do no harm. What has ended already stays as it is.
+// the order of the ids, so rows that the action takes out of it do no harm; and of rows that are held, so that it holds
+// for all that the action is done to. What has ended already stays as it is.
 func (tx *Tx) each(op Operation, t served, reach reach, where Condition, run writer) (Result, error) {
 	query := Query{
 		Where: where, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{}, Now: tx.Now,
+		Hold: true,
 	}
 	affected := 0
 	for {
@@ -220,7 +223,7 @@ func (tx *Tx) each(op Operation, t served, reach reach, where Condition, run wri
 			op.ID = page.Resources.ID(i)
 			result, err := tx.write(op, t, reach, run)
 			if err != nil && !Is(err, Ended) {
-				return Result{}, err
+				return Result{}, amongMany(Identifier{op.Type, op.ID}, err)
 			}
 			affected += result.Affected
 			if op.MaxAffected > 0 && affected > op.MaxAffected {
@@ -232,6 +235,21 @@ func (tx *Tx) each(op Operation, t served, reach reach, where Condition, run wri
 		}
 		query.Window = query.Window.Next(pagination.At(op.ID))
 	}
+}
+
+// amongMany is an error of an action on one of many resources, which tells of which.
+func amongMany(id Identifier, err error) error {
+	failures := AllErrors(err)
+	if failures.Status() >= 500 {
+		return err // as it is, for the log
+	}
+	var all Errors
+	for _, failure := range failures {
+		copied := *failure
+		copied.Detail = fmt.Sprintf("%s %s: %s", id.Type, id.ID, failure)
+		all = append(all, &copied)
+	}
+	return all
 }
 
 // find is the id of the resource that an operation is about. By a natural key, it is one that meets the condition.

@@ -144,7 +144,41 @@ func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T]
 	if q.Of != nil {
 		return t.of(ctx, q, p.columns, in)
 	}
-	return fetch(ctx, t.layout, p, in)
+	page, err := fetch(ctx, t.layout, p, in)
+	if err == nil && q.Hold {
+		err = t.holdAll(ctx, q, &page)
+	}
+	return page, err
+}
+
+// holdAll holds the rows of a page, in the order of their ids, and leaves out those that do not meet the condition any
+// more. Where there is one writer, a transaction holds everything anyway.
+func (t *Table[T]) holdAll(ctx context.Context, q resource.Query, page *resource.Page[T]) error {
+	if t.db.traits.ForUpdate == "" || len(page.Rows) == 0 {
+		return nil
+	}
+	var any resource.Any
+	for i := range page.Rows {
+		any = append(any, resource.Equal("id", *t.schema.ID(&page.Rows[i])))
+	}
+	b := &builder{layout: t.layout, prefix: alias + ".", now: q.Now}
+	b.write("SELECT ")
+	b.read([]selected{t.db.selected("id", resource.ID)}, b.prefix)
+	b.write(" FROM ", quote(t.layout.table), " AS ", alias, " WHERE ")
+	b.condition(resource.All{any, q.Where})
+	b.write(" ORDER BY ", alias, ".id", t.db.traits.ForUpdate)
+	if b.err != nil {
+		return b.err
+	}
+	held := map[ulid.ULID]bool{}
+	err := query(ctx, t.db.reader(ctx), b.String(), b.args, func(row []driver.Value) error {
+		var id ulid.ULID
+		err := resource.ScanID(row[0], &id)
+		held[id] = true
+		return err
+	})
+	page.Rows = slices.DeleteFunc(page.Rows, func(row T) bool { return !held[*t.schema.ID(&row)] })
+	return t.db.failed(err)
 }
 
 func (t *Table[T]) listing(q resource.Query) *listing {

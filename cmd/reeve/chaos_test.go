@@ -33,7 +33,7 @@ func TestConcurrentChaos(t *testing.T) {
 			clients.Go(func() { c.read(i) })
 		}
 		clients.Wait()
-		s.rightTotals()
+		s.sound()
 		if told, is := c.events.Load(), s.events(); told != int64(is) {
 			t.Errorf("%d writes were acknowledged, and there are %d events", told, is)
 		}

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -49,9 +50,9 @@ func main() {
 }
 
 // sentence is an error for whoever sits at the terminal: what the engine says of a refusal, without what the
-// database said to it.
+// database said to it. Why the database does not answer, it alone says.
 func sentence(err error) error {
-	if failures := resource.AllErrors(err); !resource.Is(err, resource.Internal) {
+	if failures := resource.AllErrors(err); failures.Status() < http.StatusInternalServerError {
 		return failures
 	}
 	return err

@@ -117,7 +117,7 @@ func TestOperations(t *testing.T) {
 		if a := s.operate(operation("remove", "ref", named("user", anna)), operation("remove", "href", "groups/"+group)); a.StatusCode != 204 || len(a.text) > 0 {
 			t.Errorf("nothing to tell: %d %s", a.StatusCode, a.text)
 		}
-		s.rightTotals()
+		s.sound()
 	})
 }
 
@@ -282,11 +282,11 @@ func TestOperationsUndone(t *testing.T) {
 				t.Fatalf("failing at %d left something behind:\n%s\n%s", i, before, after)
 			}
 		}
-		s.rightTotals()
+		s.sound()
 		if a := s.operate(ops...); a.StatusCode != 200 {
 			t.Errorf("without a failure: %d %s", a.StatusCode, a.text)
 		}
-		s.rightTotals()
+		s.sound()
 	})
 }
 

@@ -43,7 +43,7 @@ func tags(header []string) []string {
 }
 
 // unchanged is a tag by which If-None-Match names an answer, empty if it names it by none; it compares weakly. A client
-// that has the answer compressed is told of that tag (RFC 9110, section 15.4.5).
+// that has the answer compressed is told of that tag (RFC 9110, section 15.4.5); one that says "*" names neither, and is told of the other.
 func unchanged(header []string, etag string) string {
 	for _, member := range list(header) {
 		tag := strings.TrimPrefix(member, "W/")

@@ -139,20 +139,39 @@ func (r *queryReader) read(name, value string) {
 			r.find(resource.InvalidParameter, name, "force must be true or false")
 		}
 		r.query.force = value == "true"
-	case r.takes.pages == nil:
-		r.find(resource.UnknownParameter, name, "this takes no such parameter")
-	case name == "page[first]", name == "page[last]", name == "page[size]", name == "page[after]", name == "page[before]",
-		r.takes.sorts && name == "sort": // they are understood together
-	case key == "count":
+	case r.takes.pages != nil && slices.Contains(windows, name), r.takes.sorts && name == "sort": // they are understood together
+	case r.takes.pages != nil && key == "count":
 		count, ok := counts[value]
 		if !ok {
 			r.find(resource.InvalidParameter, name, "count must be true, false or only")
 		}
 		r.query.count = count
 	default:
-		r.find(resource.UnknownParameter, name,
-			"there are page[first], page[last], page[size], page[after], page[before], count, sort, include, fields and the type's filters")
+		r.find(resource.UnknownParameter, name, "%s", r.takes)
 	}
+}
+
+// windows are the parameters that say which page is asked for.
+var windows = []string{"page[first]", "page[last]", "page[size]", "page[after]", "page[before]"}
+
+// String tells a client what there is.
+func (t takes) String() string {
+	var names []string
+	for _, some := range []struct {
+		taken bool
+		names []string
+	}{
+		{t.pages != nil, append(slices.Clone(windows), "count")}, {t.sorts, []string{"sort"}}, {t.shows, []string{"include", "fields[type]"}},
+		{t.filters, []string{"the type's filters"}}, {t.affected, []string{"max_affected"}}, {t.force, []string{"force"}},
+	} {
+		if some.taken {
+			names = append(names, some.names...)
+		}
+	}
+	if names == nil {
+		return "there are no parameters here"
+	}
+	return "there are " + strings.Join(names, ", ")
 }
 
 // commas are the elements of a list with commas; none of the empty text.

@@ -111,3 +111,19 @@ func FuzzCursor(f *testing.F) {
 		}
 	})
 }
+
+// TestUnknownParameter sees that what a client is told to ask for instead is not refused as well.
+func TestUnknownParameter(t *testing.T) {
+	for _, takes := range []takes{{}, {shows: true}, {pages: lamps}, {pages: lamps, sorts: true, filters: true, shows: true}, {filters: true, affected: true, force: true}} {
+		_, problems := parseQuery("x", takes)
+		detail := problems[0].Detail
+		for word, taken := range map[string]bool{
+			"page[first]": takes.pages != nil, "count": takes.pages != nil, "sort": takes.sorts, "include": takes.shows, "fields": takes.shows,
+			"filter": takes.filters, "max_affected": takes.affected, "force": takes.force,
+		} {
+			if strings.Contains(detail, word) != taken {
+				t.Errorf("%+v: %s", takes, detail)
+			}
+		}
+	}
+}
