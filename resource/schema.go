@@ -22,6 +22,7 @@ type Schema[T any] struct {
 	Filters    []Filter   // those that are not a filter of an attribute or a reference
 	Unique     [][]string // several attributes or references that no two rows share
 	Sorts      [][]string // the orders in which a list can be read besides by id, each whole: {"-priority", "name"}; the reverse of each too
+	Uncounted  bool       // its lists are not asked for totals, so none are kept: its rows are written faster
 
 	// Own gives rows members of their own, where a T only refers to its members: zero rows, and copies of others, which
 	// keep what they have. Nil where a copy of a T is all of it.

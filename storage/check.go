@@ -85,6 +85,9 @@ func (c *checker) folded(ctx context.Context) error {
 }
 
 func (c *checker) counter(ctx context.Context) error {
+	if c.layout.uncounted {
+		return nil
+	}
 	counter := c.layout.counter()
 	wrong, err := c.miscounted(ctx, counter)
 	if err != nil || len(wrong) == 0 {

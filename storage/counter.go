@@ -165,8 +165,8 @@ func (l *layout) cell(prefix string) string {
 
 // counted finds the cells whose rows meet a condition. It reports false if the counter does not know.
 func (l *layout) counted(c resource.Condition) (cells []int, ok bool) {
-	ok = true
-	if c != nil {
+	ok = !l.uncounted
+	if ok && c != nil {
 		resource.Walk(c, func(c resource.Condition) bool {
 			switch c := c.(type) {
 			case resource.Exists:

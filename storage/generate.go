@@ -103,7 +103,7 @@ func (l *layout) hash() string {
 	for i := range l.indexes {
 		fmt.Fprintln(h, l.createIndex(&l.indexes[i]))
 	}
-	fmt.Fprintln(h, l.db.dialect.Counting(l.counter()))
+	fmt.Fprintln(h, l.counting())
 	return hex.EncodeToString(h.Sum(nil))
 }
 
@@ -336,5 +336,13 @@ func (g generator) indexes(ctx context.Context, l *layout) error {
 
 // count makes the counter anew.
 func (g generator) count(ctx context.Context, l *layout) error {
-	return g.run(ctx, g.db.dialect.Counting(l.counter())...)
+	return g.run(ctx, l.counting()...)
+}
+
+// counting are the statements that make the counter anew, none if there is to be none.
+func (l *layout) counting() []string {
+	if l.uncounted {
+		return nil
+	}
+	return l.db.dialect.Counting(l.counter())
 }

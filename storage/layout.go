@@ -29,6 +29,7 @@ type layout struct {
 	constants  map[resource.Compare]bool // comparisons whose literal stands in the SQL text, for partial indexes
 	dimensions []dimension               // of the counter
 	late       string                    // the column without which rows are not in the counter yet; empty if all are
+	uncounted  bool                      // there is no counter
 }
 
 // column is the column of a member, or of a part of one.
@@ -76,6 +77,7 @@ type index struct {
 func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 	l := &layout{
 		db: db, resource: s.Name, table: strings.ReplaceAll(s.Plural, "-", "_"), constants: map[resource.Compare]bool{},
+		uncounted: s.Uncounted,
 	}
 	folded := s.Folded()
 	for i := range s.Attributes {

@@ -230,7 +230,10 @@ func (db *DB) replace(l *layout) {
 
 // tables are the names of all tables that the layout has: its own, its counter's, and those of its links.
 func (l *layout) tables() []string {
-	names := []string{l.table, l.counter().Name}
+	names := []string{l.table}
+	if !l.uncounted {
+		names = append(names, l.counter().Name)
+	}
 	for _, k := range l.links {
 		names = append(names, k.table)
 	}

@@ -49,7 +49,7 @@ func (l *layout) total(q resource.Query) total {
 		}}
 	}
 	t := total{write: func(b *builder) { b.count(quote(l.table), func(b *builder) { b.condition(q.Where) }) }}
-	if fixed(q.Where) {
+	if fixed(q.Where) && !l.uncounted {
 		t.counter = new(l.counter())
 	}
 	return t

@@ -332,6 +332,40 @@ func TestTotalsOfHands(t *testing.T) {
 	})
 }
 
+// A table without a counter has none to keep, and its totals are counted.
+func TestUncounted(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		schema := accounts()
+		schema.Uncounted = true
+		db := s.open(t)
+		table := declare(t, db, schema)
+		migrate(t, db)
+		fill(t, table, 100)
+		var tables int
+		names := "SELECT count(*) FROM sqlite_schema WHERE name LIKE 'user_accounts_count%'"
+		if _, ok := s.dialect.(postgres.Dialect); ok {
+			names = "SELECT (SELECT count(*) FROM pg_class WHERE relname LIKE 'user_accounts_count%') + (SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'user_accounts_count%')"
+		}
+		if err := s.hands.Get(&tables, names); err != nil || tables != 0 {
+			t.Errorf("%d tables and triggers are there; %v", tables, err)
+		}
+		err := db.Transact(t.Context(), func(ctx context.Context) error { // where it counts for as long as it takes
+			page, err := table.List(ctx, resource.Query{Where: resource.IsNull("locked_at"), Window: pagination.First(1)})
+			var unlocked int64
+			if err := s.hands.Get(&unlocked, "SELECT count(*) FROM user_accounts WHERE locked_at IS NULL"); err != nil || page.Total != unlocked {
+				t.Errorf("%d rows are told of, and %d are there; %v", page.Total, unlocked, err)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if found, err := db.Check(t.Context(), true); len(found) > 0 || err != nil {
+			t.Errorf("check finds %v; %v", found, err)
+		}
+	})
+}
+
 // Check finds what hands have broken, repairs what it can, and then finds nothing more.
 func TestCheck(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {

@@ -31,7 +31,7 @@ type RecoveryCode struct {
 
 // RecoverySchema is how recovery codes are kept. It is not registered: nobody lists them. One that was used is gone.
 var RecoverySchema = resource.Schema[RecoveryCode]{
-	Name: "recovery-code", Plural: "recovery-codes",
+	Name: "recovery-code", Plural: "recovery-codes", Uncounted: true,
 	Doc: "What lets a user in who has lost their authenticators.",
 	ID:  func(c *RecoveryCode) *ulid.ULID { return &c.ID },
 	Attributes: []resource.Attribute[RecoveryCode]{

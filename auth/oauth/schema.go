@@ -30,7 +30,7 @@ type Code struct {
 
 // CodeSchema is how authorization codes are kept.
 var CodeSchema = resource.Schema[Code]{
-	Name: "authorization-code", Plural: "authorization-codes",
+	Name: "authorization-code", Plural: "authorization-codes", Uncounted: true,
 	Doc: "What a client exchanges for its first tokens.",
 	ID:  func(c *Code) *ulid.ULID { return &c.ID },
 	Attributes: []resource.Attribute[Code]{
@@ -64,7 +64,7 @@ type Consent struct {
 
 // ConsentSchema is how consents are kept.
 var ConsentSchema = resource.Schema[Consent]{
-	Name: "consent", Plural: "consents",
+	Name: "consent", Plural: "consents", Uncounted: true,
 	Doc: "What a user has let a client do.",
 	ID:  func(c *Consent) *ulid.ULID { return &c.ID },
 	Attributes: []resource.Attribute[Consent]{
@@ -92,7 +92,7 @@ type AccessToken struct {
 
 // TokenSchema is how access tokens are kept.
 var TokenSchema = resource.Schema[AccessToken]{
-	Name: "access-token", Plural: "access-tokens",
+	Name: "access-token", Plural: "access-tokens", Uncounted: true,
 	Doc: "A token that the authorization server gave out.",
 	ID:  func(t *AccessToken) *ulid.ULID { return &t.ID },
 	Attributes: []resource.Attribute[AccessToken]{
@@ -127,7 +127,7 @@ type RefreshToken struct {
 
 // RefreshSchema is how refresh tokens are kept.
 var RefreshSchema = resource.Schema[RefreshToken]{
-	Name: "refresh-token", Plural: "refresh-tokens",
+	Name: "refresh-token", Plural: "refresh-tokens", Uncounted: true,
 	Doc: "What a client exchanges for its next tokens.",
 	ID:  func(t *RefreshToken) *ulid.ULID { return &t.ID },
 	Attributes: []resource.Attribute[RefreshToken]{
@@ -158,7 +158,7 @@ type Browser struct {
 
 // BrowserSchema is how browsers are kept.
 var BrowserSchema = resource.Schema[Browser]{
-	Name: "browser", Plural: "browsers",
+	Name: "browser", Plural: "browsers", Uncounted: true,
 	Doc: "A browser in which a user has signed in.",
 	ID:  func(b *Browser) *ulid.ULID { return &b.ID },
 	Attributes: []resource.Attribute[Browser]{
@@ -188,7 +188,7 @@ type Pending struct {
 
 // PendingSchema is how browsers are kept in which a second factor is still to come.
 var PendingSchema = resource.Schema[Pending]{
-	Name: "pending-sign-in", Plural: "pending-sign-ins",
+	Name: "pending-sign-in", Plural: "pending-sign-ins", Uncounted: true,
 	Doc: "A sign-in whose second factor is still to come.",
 	ID:  func(p *Pending) *ulid.ULID { return &p.ID },
 	Attributes: []resource.Attribute[Pending]{
@@ -222,7 +222,7 @@ type Device struct {
 
 // DeviceSchema is how devices are kept.
 var DeviceSchema = resource.Schema[Device]{
-	Name: "device", Plural: "devices",
+	Name: "device", Plural: "devices", Uncounted: true,
 	Doc: "A device that waits for a user to let it in.",
 	ID:  func(d *Device) *ulid.ULID { return &d.ID },
 	Attributes: []resource.Attribute[Device]{
@@ -252,7 +252,7 @@ type Key struct {
 
 // KeySchema is how keys are kept.
 var KeySchema = resource.Schema[Key]{
-	Name: "signing-key", Plural: "signing-keys",
+	Name: "signing-key", Plural: "signing-keys", Uncounted: true,
 	Doc: "A key that the authorization server signs with.",
 	ID:  func(k *Key) *ulid.ULID { return &k.ID },
 	Attributes: []resource.Attribute[Key]{

@@ -28,7 +28,7 @@ type Tally struct {
 
 // Schema is how tallies are kept. It is not registered: nobody lists them. To count is no change that others wait for.
 var Schema = resource.Schema[Tally]{
-	Name: "attempt-tally", Plural: "attempt-tallies",
+	Name: "attempt-tally", Plural: "attempt-tallies", Uncounted: true,
 	Doc: "How often something was tried in a while, on one account or from one address.",
 	ID:  func(t *Tally) *ulid.ULID { return &t.ID },
 	Attributes: []resource.Attribute[Tally]{

@@ -18,7 +18,7 @@ type Waiting struct {
 
 // WaitingSchema is no entity: its rows are what is yet to be done for contacts.
 var WaitingSchema = resource.Schema[Waiting]{
-	Name: "waiting-member", Plural: "waiting-members", Doc: "A user whose contacts do not say yet that they have joined or left a group.",
+	Name: "waiting-member", Plural: "waiting-members", Doc: "A user whose contacts do not say yet that they have joined or left a group.", Uncounted: true,
 	ID: func(w *Waiting) *ulid.ULID { return &w.ID },
 	Attributes: []resource.Attribute[Waiting]{
 		resource.Attr("delayed", func(w *Waiting) *bool { return &w.Delayed }).Filter(resource.Eq),

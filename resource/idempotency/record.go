@@ -30,7 +30,7 @@ var Expired = resource.Past("expires_at")
 
 // Schema is how records are kept. It is not registered: nobody lists them.
 var Schema = resource.Schema[Record]{
-	Name: "idempotency-record", Plural: "idempotency-records",
+	Name: "idempotency-record", Plural: "idempotency-records", Uncounted: true,
 	Doc: "The answer to a request that may be repeated.",
 	ID:  func(r *Record) *ulid.ULID { return &r.ID },
 	Attributes: []resource.Attribute[Record]{

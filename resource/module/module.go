@@ -143,7 +143,7 @@ type Loading struct {
 // LoadingSchema is no entity: its rows say which modules all nodes have loaded. A module without a row has never been
 // loaded or unloaded.
 var LoadingSchema = resource.Schema[Loading]{
-	Name: "module-loading", Plural: "module-loadings", Doc: "Whether a module is loaded.",
+	Name: "module-loading", Plural: "module-loadings", Doc: "Whether a module is loaded.", Uncounted: true,
 	ID: func(l *Loading) *ulid.ULID { return &l.ID },
 	Attributes: []resource.Attribute[Loading]{
 		resource.Attr("name", func(l *Loading) *string { return &l.Name }).Unique(),

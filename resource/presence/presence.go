@@ -22,7 +22,7 @@ type Node struct {
 
 // NodeSchema is no entity: its rows are the leases of the nodes.
 var NodeSchema = resource.Schema[Node]{
-	Name: "node", Plural: "nodes", Doc: "A process that serves the database.",
+	Name: "node", Plural: "nodes", Doc: "A process that serves the database.", Uncounted: true,
 	ID: func(n *Node) *ulid.ULID { return &n.ID },
 	Attributes: []resource.Attribute[Node]{
 		resource.Attr("beat", func(n *Node) *int64 { return &n.Beat }).Quiet(),
@@ -37,7 +37,7 @@ type Connection struct {
 
 // ConnectionSchema is no entity: there are as many rows as streams that are open just now.
 var ConnectionSchema = resource.Schema[Connection]{
-	Name: "connection", Plural: "connections", Doc: "An open stream.",
+	Name: "connection", Plural: "connections", Doc: "An open stream.", Uncounted: true,
 	ID: func(c *Connection) *ulid.ULID { return &c.ID },
 	References: []resource.Reference[Connection]{
 		resource.ToOne("user", "user", func(c *Connection) *ulid.ULID { return &c.User }).OnDelete(resource.Cascade),

@@ -67,7 +67,7 @@ type Override struct {
 
 // OverrideSchema keeps what is stored of settings. It is not served by itself.
 var OverrideSchema = resource.Schema[Override]{
-	Name: "setting-override", Plural: "setting-overrides",
+	Name: "setting-override", Plural: "setting-overrides", Uncounted: true,
 	Doc: "What is stored of a setting.",
 	ID:  func(o *Override) *ulid.ULID { return &o.ID },
 	Attributes: []resource.Attribute[Override]{
