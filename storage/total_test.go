@@ -329,6 +329,13 @@ func TestTotalsOfHands(t *testing.T) {
 		rightTotals(t, table)
 		s.do(t, "INSERT INTO user_accounts TABLE copied ON CONFLICT (id) DO UPDATE SET kind = 'other'")
 		rightTotals(t, table)
+		tx = s.hands.MustBegin()
+		tx.MustExec("SET LOCAL search_path = ''") // as pg_dump has it
+		tx.MustExec("DELETE FROM public.user_accounts WHERE name LIKE '%5'")
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		rightTotals(t, table)
 	})
 }
 

@@ -17,7 +17,7 @@ const slots = 16
 // backend, or the next that no other transaction has taken; it adds one if there are too few. It sees the statement's
 // rows at once, those of COPY and of cascades too. Rows that are all in one cell, as a single one is, are counted for a
 // third of what sums over all cells cost. Where rows count late, inserting them costs nothing. Who truncates a table is
-// alone with it.
+// alone with it. Who writes may have another search path than ours.
 func (Dialect) Counting(c storage.Counter) []string {
 	name, table, function := pq.QuoteIdentifier(c.Name), pq.QuoteIdentifier(c.Table), pq.QuoteIdentifier(c.Name+"_keep")
 	var columns, counts, deltas, sets, ones, zeros []string
@@ -53,7 +53,7 @@ func (Dialect) Counting(c storage.Counter) []string {
 		"INSERT INTO " + name + " SELECT 0, extract(epoch FROM clock_timestamp())::bigint * 1000000, " + strings.Join(counts, ", ") +
 			" FROM (SELECT " + c.Cell("") + " AS cell FROM " + table + c.Counted() + ") AS x",
 		fmt.Sprintf("INSERT INTO %s (slot) SELECT generate_series(1, %d)", name, slots-1),
-		"CREATE OR REPLACE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql AS $body$\n" + `DECLARE
+		"CREATE OR REPLACE FUNCTION " + function + "() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $body$\n" + `DECLARE
 	taken bigint := pg_backend_pid() % ` + strconv.Itoa(slots) + `;
 	low integer;
 	high integer;
