@@ -45,7 +45,7 @@ var (
 	pbkdf2Form   = regexp.MustCompile(`^(?:i=)?([0-9]+)$`)
 )
 
-// CheckHash refuses a text that is no hash of a password which [VerifyPassword] understands, or one that would be
+// CheckHash refuses a text that is no hash of a password which [Passwords] understands, or one that would be
 // too dear to verify. The error follows the name of the attribute in a sentence.
 //
 //   - argon2id: $argon2id$v=19$m=KiB,t=passes,p=lanes$salt$hash, up to 128 MiB and 1 GiB over all passes

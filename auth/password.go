@@ -52,21 +52,10 @@ func isCurrent(hash string) bool {
 	return strings.HasPrefix(hash, fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$", current.Memory, current.Iterations, current.Parallelism))
 }
 
-// VerifyPassword reports whether a hash, of one of the forms of [CheckHash], is that of the password. An empty hash
+// verify reports whether a hash, of one of the forms of [CheckHash], is that of the password. An empty hash
 // stands for an account that is not there or has no password: the answer is no, after the time that a hash of
 // [HashPassword]'s takes. A hash of another form takes another time until the password is hashed anew, at the
-// first sign-in, so that until then the time may tell that there is the account. It waits for its turn, or returns
-// [ErrBusy]; any other error is about the hash.
-func VerifyPassword(ctx context.Context, hash, password string) (bool, error) {
-	leave, err := hashing.enter(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer leave()
-	return verify(hash, password)
-}
-
-// verify is [VerifyPassword] for who has a turn.
+// first sign-in, so that until then the time may tell that there is the account. Its caller has a turn.
 func verify(hash, password string) (bool, error) {
 	known := hash != ""
 	if !known {

@@ -38,11 +38,7 @@ func (s *Server) authenticate(r *http.Request) (*client.Client, error) {
 		}
 		return c, nil
 	}
-	match, err := c.VerifySecret(r.Context(), secret)
-	if err != nil {
-		return nil, internal(err)
-	}
-	if !match {
+	if !c.VerifySecret(secret) {
 		return nil, errClient
 	}
 	return c, nil

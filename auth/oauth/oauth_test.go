@@ -42,7 +42,7 @@ import (
 var (
 	scripts = client.Static{ClientID: "01J44RKQYM4G3TNVANTMTDYTX6", AuthMethod: client.SecretBasic, Secret: "phoo8ahneir3ohY2eigh4xuu6Oodaewi"}
 	poster  = client.Static{ClientID: "poster", AuthMethod: client.SecretPost, Secret: "wie9oh2EekeeDeithei9Eipaeh2sohte"}
-	odd     = client.Static{ClientID: "an odd: client%", AuthMethod: client.SecretBasic, Secret: "a+b %41:c&d=é"}
+	odd     = client.Static{ClientID: "an odd: client%", AuthMethod: client.SecretBasic, Secret: "a+b %41:c&d=é f/g?"}
 	public  = client.Static{ClientID: "public", AuthMethod: client.Public, RedirectURIs: []string{"http://127.0.0.1/"}}
 
 	statics = []client.Static{scripts, poster, odd, public}

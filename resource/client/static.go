@@ -18,7 +18,7 @@ import (
 	"reeve/resource"
 )
 
-// Static is a client of the configuration. Its client_id is printable ASCII; its secret has at least 8
+// Static is a client of the configuration. Its client_id is printable ASCII; its secret has at least 16
 // characters, and a public client has none.
 type Static struct {
 	ClientID     string
@@ -45,23 +45,21 @@ func Configure(
 		}
 		wanted := map[ulid.ULID]bool{}
 		for _, static := range statics {
-			id := ID(static.ClientID)
+			id, admin := ID(static.ClientID), slices.Contains(admins, static.ClientID)
 			wanted[id] = true
 			event := resource.NewEvent(ctx, now, auth.System, resource.Update, resource.Identifier{Type: Schema.Name, ID: id})
-			configure := func(c *Client) error {
+			_, err := clients.Update(ctx, id, func(c *Client) error {
 				before := *c
-				err := static.apply(ctx, c, slices.Contains(admins, static.ClientID))
+				static.apply(c, admin)
 				event.Changes = Schema.Changes(&before, c)
-				return err
-			}
-			_, err := clients.Update(ctx, id, configure)
+				return nil
+			})
 			if resource.Is(err, resource.NotFound) {
 				c := &Client{ID: id, CreatedAt: now}
 				event.Verb = resource.Create
-				if err = configure(c); err == nil {
-					event.Changes = Schema.Changes(nil, c)
-					err = clients.Create(ctx, c)
-				}
+				static.apply(c, admin)
+				event.Changes = Schema.Changes(nil, c)
+				err = clients.Create(ctx, c)
 			}
 			if err == nil && event.Changes != nil {
 				err = db.Record(ctx, event)
@@ -86,28 +84,13 @@ func ID(clientID string) ulid.ULID {
 	return resource.NamedID("client", clientID)
 }
 
-// SetSecret makes a secret the client's.
-func (c *Client) SetSecret(ctx context.Context, secret string) (err error) {
-	c.SecretHash, err = hashSecret(ctx, secret)
-	return err
-}
+// SetSecret makes a secret the client's. It is stored as a plain digest, since it is too long to be guessed
+// ([minSecretLength]), and clients show it every few minutes.
+func (c *Client) SetSecret(secret string) { c.SecretHash = digest(secret) }
 
 // VerifySecret reports whether a secret is the client's. It takes the same time for all wrong ones.
-func (c *Client) VerifySecret(ctx context.Context, secret string) (bool, error) {
-	if strings.HasPrefix(c.SecretHash, "$") {
-		return auth.VerifyPassword(ctx, c.SecretHash, secret)
-	}
-	return subtle.ConstantTimeCompare([]byte(c.SecretHash), []byte(digest(secret))) == 1, nil
-}
-
-// hashSecret is the form in which a secret is stored. One as long as a random one should be has a plain digest:
-// it cannot be guessed, clients show it every few minutes, and each start compares it. A shorter one is taken
-// for a password and gets the slow hash that passwords need.
-func hashSecret(ctx context.Context, secret string) (string, error) {
-	if len(secret) >= 16 {
-		return digest(secret), nil
-	}
-	return auth.HashPassword(ctx, secret)
+func (c *Client) VerifySecret(secret string) bool {
+	return subtle.ConstantTimeCompare([]byte(c.SecretHash), []byte(digest(secret))) == 1
 }
 
 func digest(secret string) string {
@@ -115,8 +98,8 @@ func digest(secret string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// apply makes a row what the configuration says. It leaves the hash of a secret that is still the same.
-func (s *Static) apply(ctx context.Context, c *Client, admin bool) error {
+// apply makes a row what the configuration says.
+func (s *Static) apply(c *Client, admin bool) {
 	c.ClientID, c.Name, c.AuthMethod, c.Static, c.Admin = s.ClientID, s.Name, s.AuthMethod, true, admin
 	if c.Name == "" {
 		c.Name = s.ClientID
@@ -131,18 +114,18 @@ func (s *Static) apply(ctx context.Context, c *Client, admin bool) error {
 			c.GrantTypes = append(c.GrantTypes, RefreshToken)
 		}
 		c.SecretHash = ""
-		return nil
+		return
 	}
 	c.GrantTypes = append(c.GrantTypes, ClientCredentials) // RFC 6749, 4.4: only for confidential clients
-	same, err := c.VerifySecret(ctx, s.Secret)
-	if err == nil && !same {
-		err = c.SetSecret(ctx, s.Secret)
-	}
-	return err
+	c.SetSecret(s.Secret)
 }
 
-// minSecretLength is how many characters the secret of a static client has at least.
-const minSecretLength = 8
+// minSecretLength is how many characters the secret of a static client has at least, so that it need not be counted
+// how often somebody tries one (RFC 6749, 2.3.1), and maxSecretBytes how many bytes it has at most.
+const (
+	minSecretLength = 16
+	maxSecretBytes  = 1024
+)
 
 // verify checks the clients of a configuration and reports every finding at once, as Conflict.
 func verify(statics []Static, admins []string) error {
@@ -170,9 +153,9 @@ func verify(statics []Static, admins []string) error {
 		seen[s.ClientID] = true
 		switch s.AuthMethod {
 		case SecretBasic, SecretPost:
-			if utf8.RuneCountInString(s.Secret) < minSecretLength || len(s.Secret) > auth.MaxPasswordBytes {
+			if utf8.RuneCountInString(s.Secret) < minSecretLength || len(s.Secret) > maxSecretBytes {
 				find(fmt.Sprintf("must have a client_secret of at least %d characters and at most %d bytes",
-					minSecretLength, auth.MaxPasswordBytes))
+					minSecretLength, maxSecretBytes))
 			}
 		case Public:
 			if s.Secret != "" {

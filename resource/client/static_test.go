@@ -22,7 +22,7 @@ var (
 	scripts = client.Static{ClientID: "01J44RKQYM4G3TNVANTMTDYTX6", AuthMethod: client.SecretBasic, Secret: "phoo8ahneir3ohY2eigh4xuu6Oodaewi"}
 	swagger = client.Static{ClientID: "01J44Q10GR4AMTFZEEF936DTCM", Name: "Swagger", AuthMethod: client.SecretPost,
 		Secret: "wie9oh2EekeeDeithei9Eipaeh2sohte", RedirectURIs: []string{"https://mas.example.com/api/doc/oauth2-redirect"}}
-	named  = client.Static{ClientID: "nightly report", AuthMethod: client.SecretPost, Secret: "hunter22"}
+	named  = client.Static{ClientID: "nightly report", AuthMethod: client.SecretPost, Secret: "hunter-of-the-22"}
 	public = client.Static{ClientID: "01j44qc8bcy7fcfm7wghqgkmtj", AuthMethod: client.Public, RedirectURIs: []string{"http://127.0.0.1/"}}
 )
 
@@ -91,8 +91,8 @@ func TestConfigure(t *testing.T) {
 			t.Errorf("the secret of %s is stored", s.ClientID)
 		}
 		for secret, want := range map[string]bool{s.Secret: s.Secret != "", "": false, s.Secret + "x": false, c.SecretHash: false} {
-			if got, err := c.VerifySecret(t.Context(), secret); got != want || err != nil {
-				t.Errorf("%s: VerifySecret(%q) = %v, %v", s.ClientID, secret, got, err)
+			if got := c.VerifySecret(secret); got != want {
+				t.Errorf("%s: VerifySecret(%q) = %v", s.ClientID, secret, got)
 			}
 		}
 	}
@@ -156,8 +156,8 @@ func TestConfigureRefuses(t *testing.T) {
 	wrong := []client.Static{
 		{ClientID: "", AuthMethod: client.Public}, {ClientID: "a\x00", AuthMethod: client.Public}, {ClientID: "é", AuthMethod: client.Public},
 		{ClientID: strings.Repeat("x", 256), AuthMethod: client.Public},
-		{ClientID: "short", AuthMethod: client.SecretBasic, Secret: "1234567"}, {ClientID: "none", AuthMethod: client.SecretPost},
-		{ClientID: "bytes", AuthMethod: client.SecretPost, Secret: "ééééééé"},
+		{ClientID: "short", AuthMethod: client.SecretBasic, Secret: "123456789012345"}, {ClientID: "none", AuthMethod: client.SecretPost},
+		{ClientID: "bytes", AuthMethod: client.SecretPost, Secret: strings.Repeat("é", 15)},
 		{ClientID: "long", AuthMethod: client.SecretPost, Secret: strings.Repeat("x", 1025)},
 		{ClientID: "public", AuthMethod: client.Public, Secret: "phoo8ahneir3ohY2eigh4xuu6Oodaewi"}, {ClientID: "jwt", AuthMethod: "private_key_jwt"},
 		{ClientID: "unsaid"},
