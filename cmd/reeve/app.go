@@ -192,7 +192,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles, administrators, role.OfUser), user.Rules{
 				Rights: a.rights, Verify: a.verify, Strength: c.checkStrength, Leave: administrators.WithoutUser,
 			}),
-			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, a.openSessions, a.rightsOf),
+			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, token.Sessions{Open: a.openSessions, Hold: a.holdSession}, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles, administrators),
 				role.Granted(a.groups.Linkage("roles"), a.roles, administrators, role.OfGroup), administrators.WithoutGroup, a.waiting),
 			passwordlink.Type(a.links, a.recipient, c.publicBase()),

@@ -223,7 +223,7 @@ func TestIncludesAskOnce(t *testing.T) {
 		var users, sessions, groups int
 		registry := &resource.Registry{}
 		err := registry.Register(user.Type(asked[user.User]{a.users, &users}, a.users.Linkage("roles"), user.Rules{}), session.Type(asked[session.Session]{a.sessions, &sessions}, a.sessionEnded),
-			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members"), a.groups.Linkage("roles"), nil, a.waiting), token.Type(a.tokens, a.openSessions, a.rightsOf), role.Type(a.roles, registry), client.Type(a.clients))
+			group.Type(asked[group.Group]{a.groups, &groups}, a.groups.Linkage("members"), a.groups.Linkage("roles"), nil, a.waiting), token.Type(a.tokens, token.Sessions{Open: a.openSessions, Hold: a.holdSession}, a.rightsOf), role.Type(a.roles, registry), client.Type(a.clients))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,15 @@ func (a *app) openSessions(ctx context.Context, tokens ...*token.Token) error {
 	return a.sessions.Create(ctx, sessions...)
 }
 
+// holdSession has whoever else writes to a session wait for the end of the transaction. One that is gone is held by nobody.
+func (a *app) holdSession(ctx context.Context, id ulid.ULID) error {
+	_, err := a.sessions.Update(ctx, id, func(*session.Session) error { return nil })
+	if resource.Is(err, resource.NotFound) {
+		return nil
+	}
+	return err
+}
+
 // finishExpired finishes the sessions of the personal tokens that have expired since it was asked last.
 func (a *app) finishExpired() func(ctx context.Context, now time.Time) (finished int, err error) {
 	var since time.Time

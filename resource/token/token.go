@@ -67,21 +67,28 @@ var Schema = resource.Schema[Token]{
 // Rights are the permissions of a user.
 type Rights func(ctx context.Context, user ulid.ULID) ([]auth.Permission, error)
 
-// Type serves tokens out of a store. Open opens the sessions of new ones, in the transaction that writes them.
-func Type(tokens resource.Store[Token], open func(ctx context.Context, rows ...*Token) error, rights Rights) resource.Type[Token] {
+// Sessions are those that the use of tokens is. Open opens those of new tokens, in the transaction that writes them. Hold
+// has whoever else writes to a session wait for the end of the transaction; one that is gone is held by nobody.
+type Sessions struct {
+	Open func(ctx context.Context, rows ...*Token) error
+	Hold func(ctx context.Context, session ulid.ULID) error
+}
+
+// Type serves tokens out of a store.
+func Type(tokens resource.Store[Token], sessions Sessions, rights Rights) resource.Type[Token] {
 	return resource.Type[Token]{
 		Schema: Schema, List: tokens.List, Get: tokens.Get, Checks: []resource.Check[Token]{check, rights.impersonation},
 		Create: func(ctx context.Context, rows ...*Token) error {
 			for _, t := range rows {
 				t.renew()
 			}
-			if err := open(ctx, rows...); err != nil {
+			if err := sessions.Open(ctx, rows...); err != nil {
 				return err
 			}
 			return tokens.Create(ctx, rows...)
 		},
 		Actions: []resource.Action[Token]{
-			resource.Change("revoke", tokens.Update, resource.End(revokedAt, "the token is revoked already")).Then(finishSession).
+			resource.Change("revoke", sessions.first(tokens), resource.End(revokedAt, "the token is revoked already")).Then(finishSession).
 				Doc("End the token; it is refused from the next request on."),
 			resource.Command("regenerate", tokens.Update, regenerateArguments, regenerate).Issuing().
 				Doc("Make the token anew. The former is refused from the next request on; the new one stands in the answer, and nowhere else."),
@@ -112,6 +119,20 @@ func regenerate(_ *resource.Tx, t, in *Token) error {
 	}
 	t.renew()
 	return nil
+}
+
+// first changes a token once its session is held: in this order, as whoever finishes that, lest two wait for one another.
+func (s Sessions) first(tokens resource.Store[Token]) resource.UpdateFunc[Token] {
+	return func(ctx context.Context, id ulid.ULID, change func(*Token) error) (*Token, error) {
+		t, err := tokens.Get(ctx, id)
+		if err == nil && t.Session != (ulid.ULID{}) {
+			err = s.Hold(ctx, t.Session)
+		}
+		if err != nil {
+			return nil, err
+		}
+		return tokens.Update(ctx, id, change)
+	}
 }
 
 // finishSession ends the session that a token's use is.
