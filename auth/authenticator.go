@@ -114,7 +114,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, header string) (*Princ
 		return a.byToken(ctx, credentials.Token)
 	}
 	if passwords := a.lookups.Passwords(); passwords != nil {
-		who, err := passwords.SignIn(ctx, credentials.Username, credentials.Password)
+		who, _, err := passwords.SignIn(ctx, credentials.Username, credentials.Password)
 		if err == nil && who.SecondFactor {
 			err = ErrSecondFactor
 		}

@@ -178,7 +178,7 @@ func TestAuthenticateByPassword(t *testing.T) {
 		}
 	}
 	remembered := func() bool {
-		who, err := passwords.remembered(t.Context(), passwords.verified.key("anna", "correct horse", network(t.Context()).String()), "anna")
+		who, _, err := passwords.remembered(t.Context(), passwords.verified.key("anna", "correct horse", network(t.Context()).String()), "anna")
 		return who == anna && err == nil
 	}
 	expect("anna:wrong horse", ErrInvalid)

@@ -225,25 +225,25 @@ func TestLimitedSignIn(t *testing.T) {
 		return hash, anna, nil
 	}})
 	home, away := from(t.Context(), "192.0.2.1"), from(t.Context(), "192.0.2.2")
-	if who, err := p.SignIn(home, "anna", "correct horse"); who != anna || err != nil {
+	if who, _, err := p.SignIn(home, "anna", "correct horse"); who != anna || err != nil {
 		t.Fatal(err)
 	}
 	p.config.Limiter = l
 	limited := new(LimitedError)
-	if _, err := p.SignIn(away, "anna", "wrong horse"); !errors.As(err, &limited) {
+	if _, _, err := p.SignIn(away, "anna", "wrong horse"); !errors.As(err, &limited) {
 		t.Error(err)
 	}
 	lookups = 0
-	if _, err := p.SignIn(away, "anna", "correct horse"); !errors.As(err, &limited) || lookups != 0 {
+	if _, _, err := p.SignIn(away, "anna", "correct horse"); !errors.As(err, &limited) || lookups != 0 {
 		t.Errorf("from elsewhere: %v, %d lookups", err, lookups)
 	}
-	if who, err := p.SignIn(home, "anna", "correct horse"); who != anna || err != nil {
+	if who, _, err := p.SignIn(home, "anna", "correct horse"); who != anna || err != nil {
 		t.Errorf("from the same address: %v", err)
 	}
 	if hash, err = HashPassword(t.Context(), "battery staple"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.SignIn(home, "anna", "correct horse"); !errors.As(err, &limited) {
+	if _, _, err := p.SignIn(home, "anna", "correct horse"); !errors.As(err, &limited) {
 		t.Errorf("with a former password: %v", err)
 	}
 }

@@ -49,61 +49,59 @@ func NewPasswords(config PasswordsConfig) *Passwords {
 // maxUsername is how many bytes the name of an account may have.
 const maxUsername = 255
 
-// SignIn finds out whom a name and a password stand for. What was right is remembered for a minute, for requests from
+// SignIn finds out whom a name and a password stand for, and by which hash of theirs. What was right is remembered for a minute, for requests from
 // the same address, so that not each request of a script costs a hash; to send it again is no attempt. It returns:
 //   - ErrInvalid, if they are nobody's
 //   - a [LimitedError], if too many attempts on the account or from the address have failed, also of an account that
 //     nobody has
 //   - ErrBusy
 //   - the error of the lookup
-func (p *Passwords) SignIn(ctx context.Context, username, password string) (*Principal, error) {
+func (p *Passwords) SignIn(ctx context.Context, username, password string) (who *Principal, hash string, err error) {
 	if !printable(username) || len(username) > maxUsername {
 		username = "" // nobody's name, and nothing to ask a database for
 	}
 	key := p.verified.key(username, password, network(ctx).String())
-	if who, err := p.remembered(ctx, key, username); who != nil || err != nil {
-		return who, err
+	if who, hash, err = p.remembered(ctx, key, username); who != nil || err != nil {
+		return who, hash, err
 	}
 	if err := p.config.Limiter.Check(ctx, SignInAttempt, username); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	who, err := p.try(ctx, key, username, password)
-	if err == nil {
-		return who, nil
+	if who, hash, err = p.try(ctx, key, username, password); err == nil {
+		return who, hash, nil
 	}
 	if errors.Is(err, ErrInvalid) && p.config.Failed != nil {
 		p.config.Failed(ctx, who)
 	}
-	return nil, err
+	return nil, "", err
 }
 
 // remembered is who signed in by the same credentials just now, nil if nobody did, or if their password is another one
 // by now.
-func (p *Passwords) remembered(ctx context.Context, key cacheKey, username string) (*Principal, error) {
+func (p *Passwords) remembered(ctx context.Context, key cacheKey, username string) (who *Principal, hash string, err error) {
 	right, found := p.verified.get(key, p.config.Clock())
 	if !found {
-		return nil, nil
+		return nil, "", nil
 	}
-	hash, who, err := p.config.Lookup(ctx, username)
+	hash, who, err = p.config.Lookup(ctx, username)
 	if err != nil || right != p.verified.key(hash) {
-		return nil, err
+		return nil, "", err
 	}
-	return who, nil
+	return who, hash, nil
 }
 
 // try is one attempt, once it is its turn. With ErrInvalid it returns whose account it was about.
-func (p *Passwords) try(ctx context.Context, key cacheKey, username, password string) (*Principal, error) {
+func (p *Passwords) try(ctx context.Context, key cacheKey, username, password string) (who *Principal, hash string, err error) {
 	leave, err := hashing.enter(ctx, p.lanes[int(p.verified.key(username)[0])%len(p.lanes)])
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer leave()
-	if who, err := p.remembered(ctx, key, username); who != nil || err != nil { // by who was in the lane before
-		return who, err
+	if who, hash, err = p.remembered(ctx, key, username); who != nil || err != nil { // by who was in the lane before
+		return who, hash, err
 	}
-	hash, who, err := p.config.Lookup(ctx, username)
-	if err != nil {
-		return nil, err
+	if hash, who, err = p.config.Lookup(ctx, username); err != nil {
+		return nil, "", err
 	}
 	var account ulid.ULID
 	if who != nil {
@@ -111,25 +109,25 @@ func (p *Passwords) try(ctx context.Context, key cacheKey, username, password st
 	}
 	giveBack, err := p.config.Limiter.Reserve(ctx, SignInAttempt, username, account)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	match, err := verify(hash, password)
 	if err == nil && !match {
-		return who, ErrInvalid
+		return who, "", ErrInvalid
 	}
 	giveBack()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if p.config.Rehash != nil && !isCurrent(hash) {
 		renewed, err := newHash(password)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if p.config.Rehash(ctx, who, hash, renewed) {
 			hash = renewed
 		}
 	}
 	p.verified.add(key, hash, p.config.Clock())
-	return who, nil
+	return who, hash, nil
 }

@@ -37,26 +37,31 @@ type request struct {
 type refusal struct{ code, description string }
 
 // authorize serves the authorization endpoint: it has the user sign in, asks whether the client may have what it wants,
-// and sends the browser back to the client with a code.
+// and sends the browser back to the client with a code. Nobody is sent on before they have signed in, lest a link to this
+// server lead to a site that pretends to be it (RFC 9700, 4.11.2); but where nobody is to be asked, which OpenID has.
 func (v *visit) authorize() error {
 	query := v.r.URL.Query()
 	request, err := v.readRequest(v.r.Context(), query)
 	if err != nil {
 		return err
 	}
-	if refused := request.read(query); refused != nil {
-		v.refuse(request, refused)
-		return nil
+	wrong := request.read(query)
+	if wrong != nil && !request.client.Static { // anybody can have a site of theirs registered
+		return invalid(http.StatusBadRequest, "the program that sent you here has made a mistake: "+wrong.description)
 	}
-	again := slices.Contains(request.prompt, oidc.PromptLogin) || slices.Contains(request.prompt, oidc.PromptSelectAccount) ||
-		v.browser != nil && request.maxAge >= 0 && v.config.Clock().Sub(v.browser.CreatedAt) > request.maxAge
-	silent := slices.Contains(request.prompt, oidc.PromptNone)
+	again := wrong == nil && (slices.Contains(request.prompt, oidc.PromptLogin) || slices.Contains(request.prompt, oidc.PromptSelectAccount) ||
+		request.maxAge >= 0 && (v.browser == nil || v.config.Clock().Sub(v.browser.CreatedAt) > request.maxAge))
+	silent := wrong == nil && slices.Contains(request.prompt, oidc.PromptNone)
 	if silent && (v.browser == nil || again) {
 		v.refuse(request, &refusal{"login_required", "the user has to sign in"})
 		return nil
 	}
 	if ok, err := v.signedIn(again, page{Client: request.client, Username: request.loginHint}); !ok {
 		return err
+	}
+	if wrong != nil {
+		v.refuse(request, wrong)
+		return nil
 	}
 	granted, refused := grantable(v.user, request.scopes)
 	may := len(granted) > 0 || len(refused) == 0
@@ -170,7 +175,7 @@ func (v *visit) allow(request *request, scopes []string) error {
 func (v *visit) grant(request *request, scopes []string, also func(ctx context.Context) error) error {
 	text, now := auth.NewToken(auth.AuthorizationCode), resource.Cut(v.config.Clock())
 	code := &Code{
-		ID: ulid.Make(), Hash: hashed(text), Client: request.client.ID, User: v.browser.User, Scopes: scopes, RedirectURI: request.redirectURI,
+		ID: ulid.Make(), Hash: hashed(text), Client: request.client.ID, User: v.browser.User, Browser: v.browser.Session, Scopes: scopes, RedirectURI: request.redirectURI,
 		Challenge: request.challenge, Nonce: request.nonce, SignedInAt: v.browser.CreatedAt, Methods: v.browser.Methods, CreatedAt: now, ExpiresAt: now.Add(codeLifetime),
 	}
 	err := v.config.Database.Transact(v.r.Context(), func(ctx context.Context) error {

@@ -15,6 +15,7 @@ import (
 	"reeve/auth/factor"
 	"reeve/resource"
 	"reeve/resource/session"
+	"reeve/resource/user"
 )
 
 // browserLifetime is how long a browser stays signed in.
@@ -91,6 +92,7 @@ func (s *Server) findBrowser(r *http.Request) (*Browser, *auth.Principal, error)
 // signedIn sees to it that somebody is signed in. Else, or if the form that was sent is about that, it answers the
 // request and reports false. The page is what the sign-in page shows.
 func (v *visit) signedIn(again bool, p page) (bool, error) {
+	v.again = again
 	switch {
 	case v.do() == "sign-in":
 		return false, v.signIn(p)
@@ -123,7 +125,13 @@ func (v *visit) askPassword(status int, p page) error {
 // with the request.
 func (v *visit) signIn(p page) error {
 	ctx, username := v.r.Context(), v.r.PostForm.Get("username")
-	who, err := v.config.SignIn(ctx, username, v.r.PostForm.Get("password"))
+	who, hash, err := v.config.SignIn(ctx, username, v.r.PostForm.Get("password"))
+	if err == nil && who.SecondFactor {
+		return v.await(who, hashed(hash))
+	}
+	if err == nil {
+		err = v.enter(who, hashed(hash), func(context.Context) ([]string, error) { return []string{factor.Password}, nil })
+	}
 	if errors.Is(err, auth.ErrInvalid) {
 		p.Username, p.Problem = username, "The username or the password is wrong."
 		return v.askPassword(http.StatusUnauthorized, p)
@@ -131,21 +139,28 @@ func (v *visit) signIn(p page) error {
 	if err != nil {
 		return err
 	}
-	if who.SecondFactor {
-		return v.await(who)
-	}
-	err = v.enter(who, func(context.Context) ([]string, error) { return []string{factor.Password}, nil })
-	if err != nil {
-		return err
-	}
 	v.redirect(v.onward())
 	return nil
 }
 
-// enter signs somebody in, in the transaction in which it is proven who they are: prove returns by which methods.
-func (v *visit) enter(who *auth.Principal, prove func(ctx context.Context) (methods []string, err error)) error {
+// enter signs somebody in, in the transaction in which it is proven who they are: prove returns by which methods. The
+// password that they gave, see [Pending], must still be theirs, or it returns auth.ErrInvalid.
+func (v *visit) enter(who *auth.Principal, password string, prove func(ctx context.Context) (methods []string, err error)) error {
 	token, now := auth.NewToken(auth.BrowserToken), resource.Cut(v.config.Clock())
 	err := v.config.Database.Transact(v.r.Context(), func(ctx context.Context) error {
+		// First the user, as whoever sets another password, lest two wait for one another, or the session be missed.
+		_, err := v.config.Users.Update(ctx, who.ID, func(u *user.User) error {
+			if hashed(u.PasswordHash) != password {
+				return auth.ErrInvalid
+			}
+			return nil
+		})
+		if resource.Is(err, resource.NotFound) {
+			err = auth.ErrInvalid
+		}
+		if err != nil {
+			return err
+		}
 		methods, err := prove(ctx)
 		if err != nil {
 			return err
@@ -177,6 +192,9 @@ func (v *visit) enter(who *auth.Principal, prove func(ctx context.Context) (meth
 // onward is where the browser goes on once somebody has signed in: to the same request, but for what the client asked for
 // and has been done, lest it be asked for again and again.
 func (v *visit) onward() string {
+	if !v.again {
+		return "?" + v.r.URL.RawQuery
+	}
 	query := v.r.URL.Query()
 	prompt := slices.DeleteFunc(strings.Fields(query.Get("prompt")), func(p string) bool { return p == oidc.PromptLogin || p == oidc.PromptSelectAccount })
 	if query.Del("prompt"); len(prompt) > 0 {

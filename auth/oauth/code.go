@@ -44,6 +44,9 @@ func (p *protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Ac
 	}
 	g.nonce, g.signedInAt, g.methods = code.Nonce, code.SignedInAt, code.Methods
 	response, err := s.begin(ctx, g, func(ctx context.Context) error {
+		if err := s.goesOn(ctx, code.Browser); err != nil {
+			return err
+		}
 		_, err := s.config.Codes.Update(ctx, code.ID, func(code *Code) error {
 			if code.used() {
 				return errUsed
@@ -58,6 +61,9 @@ func (p *protocol) CodeExchange(ctx context.Context, r *op.ClientRequest[oidc.Ac
 			return nil, internal(err)
 		}
 		return nil, s.replayed(ctx, c, code, invalidGrant)
+	}
+	if errors.Is(err, auth.ErrInvalid) {
+		return nil, invalidGrant
 	}
 	if err != nil {
 		return nil, internal(err)

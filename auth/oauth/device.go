@@ -106,8 +106,13 @@ func (p *protocol) DeviceToken(ctx context.Context, r *op.ClientRequest[oidc.Dev
 		return nil, err
 	}
 	g.signedInAt, g.methods = d.SignedInAt, d.Methods
-	response, err := s.begin(ctx, g, func(ctx context.Context) error { return s.config.Devices.Delete(ctx, d.ID) })
-	if resource.Is(err, resource.NotFound) { // it asked twice at once
+	response, err := s.begin(ctx, g, func(ctx context.Context) error {
+		if err := s.goesOn(ctx, d.Browser); err != nil {
+			return err
+		}
+		return s.config.Devices.Delete(ctx, d.ID)
+	})
+	if errors.Is(err, auth.ErrInvalid) || resource.Is(err, resource.NotFound) { // it asked twice at once
 		return nil, invalidGrant
 	}
 	if err != nil {
@@ -184,7 +189,7 @@ func (v *visit) decide(d *Device, c *client.Client, allowed bool, scopes []strin
 			if !isZero(d.User) {
 				return errUsed
 			}
-			d.User, d.Allowed, d.SignedInAt, d.Methods = v.browser.User, allowed, v.browser.CreatedAt, v.browser.Methods
+			d.User, d.Browser, d.Allowed, d.SignedInAt, d.Methods = v.browser.User, v.browser.Session, allowed, v.browser.CreatedAt, v.browser.Methods
 			if allowed {
 				d.Scopes = scopes
 			}

@@ -54,9 +54,9 @@ type Config struct {
 	// have to set one up.
 	Factors *factor.Factors
 
-	// SignIn finds out whom a name and a password stand for. It returns auth.ErrInvalid if they are nobody's, and leaves
-	// the event of that.
-	SignIn func(ctx context.Context, username, password string) (*auth.Principal, error)
+	// SignIn finds out whom a name and a password stand for, and by which stored hash. It returns auth.ErrInvalid if they
+	// are nobody's, and leaves the event of that.
+	SignIn func(ctx context.Context, username, password string) (who *auth.Principal, hash string, err error)
 	// Limiter bounds how many user codes of devices may be tried, and how many clients may register. It may be nil.
 	Limiter *auth.Limiter
 	// Subject is a user, with what some scopes and the user's own rights have in common. It returns auth.ErrInvalid if

@@ -71,7 +71,7 @@ type page struct {
 	Secret         string                        // of an app that is to be set up
 	QR             template.HTML                 // its picture
 	Codes          []string                      // recovery codes
-	Security       string                        // the path of the page about all this
+	Security       string                        // the path of the page about all this, unless it is this one
 	Script         string                        // the path of the script
 	Onward         string                        // where a link leads on
 	Back           string                        // and where back, empty if there is no way back
@@ -86,6 +86,7 @@ type visit struct {
 	r       *http.Request
 	browser *Browser        // nil if nobody is signed in
 	user    *auth.Principal // with all of their rights; nil likewise
+	again   bool            // somebody is to sign in though they have
 
 	pending     *Pending // nil if no sign-in waits for a second factor
 	pendingUser *auth.Principal
@@ -180,7 +181,10 @@ func (v *visit) token() string {
 // show answers with a page.
 func (v *visit) show(status int, name string, p page) error {
 	p.Style, p.User, p.Token, p.Pending = template.CSS(style), v.user, v.token(), v.pending != nil
-	p.Security, p.Script = v.prefix+securityPath, v.prefix+scriptPath
+	p.Script = v.prefix + scriptPath
+	if v.r.URL.Path != securityPath {
+		p.Security = v.prefix + securityPath
+	}
 	var text bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, name, p); err != nil {
 		return err

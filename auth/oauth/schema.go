@@ -17,6 +17,7 @@ type Code struct {
 	Hash        string
 	Client      ulid.ULID
 	User        ulid.ULID
+	Browser     ulid.ULID // the session in which the user gave it; it is good for nothing once that has ended
 	Session     ulid.ULID // of the tokens that it was exchanged for; zero if it was not
 	Scopes      []string
 	RedirectURI string
@@ -47,6 +48,7 @@ var CodeSchema = resource.Schema[Code]{
 	References: []resource.Reference[Code]{
 		resource.ToOne("client", "client", func(c *Code) *ulid.ULID { return &c.Client }).OnDelete(resource.Cascade),
 		resource.ToOne("user", "user", func(c *Code) *ulid.ULID { return &c.User }).OnDelete(resource.Cascade),
+		resource.ToOne("browser", "session", func(c *Code) *ulid.ULID { return &c.Browser }).OnDelete(resource.Cascade),
 		resource.ToOne("session", "session", func(c *Code) *ulid.ULID { return &c.Session }).Nullable().
 			OnDelete(resource.Cascade),
 	},
@@ -210,6 +212,7 @@ type Device struct {
 	UserCode   string // hash of what the user types in
 	Client     ulid.ULID
 	User       ulid.ULID // who decided; zero before that
+	Browser    ulid.ULID // the session in which they did, likewise; that it was allowed is good for nothing once that has ended
 	Scopes     []string  // those asked for, and those granted once it is allowed
 	Allowed    bool
 	SignedInAt time.Time // of the user, once it is decided
@@ -240,6 +243,7 @@ var DeviceSchema = resource.Schema[Device]{
 	References: []resource.Reference[Device]{
 		resource.ToOne("client", "client", func(d *Device) *ulid.ULID { return &d.Client }).OnDelete(resource.Cascade),
 		resource.ToOne("user", "user", func(d *Device) *ulid.ULID { return &d.User }).Nullable().OnDelete(resource.Cascade),
+		resource.ToOne("browser", "session", func(d *Device) *ulid.ULID { return &d.Browser }).Nullable().OnDelete(resource.Cascade),
 	},
 }
 

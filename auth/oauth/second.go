@@ -22,15 +22,11 @@ const pendingLifetime = 5 * time.Minute
 // issuerName is who apps and passkeys say that they are for.
 const issuerName = "Reeve"
 
-// await has who has given the right password go on to the second factor.
-func (v *visit) await(who *auth.Principal) error {
-	u, err := v.config.Users.Get(v.r.Context(), who.ID)
-	if err != nil {
-		return err
-	}
+// await has who has given the right password, see [Pending], go on to the second factor.
+func (v *visit) await(who *auth.Principal, password string) error {
 	token, now := auth.NewToken(auth.PendingToken), resource.Cut(v.config.Clock())
-	err = v.config.Pending.Create(v.r.Context(), &Pending{
-		ID: ulid.Make(), Hash: hashed(token), User: who.ID, Password: hashed(u.PasswordHash), Challenge: factor.NewChallenge(),
+	err := v.config.Pending.Create(v.r.Context(), &Pending{
+		ID: ulid.Make(), Hash: hashed(token), User: who.ID, Password: password, Challenge: factor.NewChallenge(),
 		CreatedAt: now, ExpiresAt: now.Add(pendingLifetime),
 	})
 	if err != nil {
@@ -85,7 +81,7 @@ func (v *visit) second(p page) error {
 	if err != nil {
 		return err
 	}
-	err = v.enter(who, func(ctx context.Context) ([]string, error) {
+	err = v.enter(who, v.pending.Password, func(ctx context.Context) ([]string, error) {
 		method, err := v.take(ctx)
 		if err != nil {
 			return nil, err
@@ -100,12 +96,16 @@ func (v *visit) second(p page) error {
 		return v.askFactor(http.StatusUnauthorized, p, held)
 	}
 	giveBack()
-	if err != nil && !errors.Is(err, errUsed) {
+	if err != nil && !overtaken(err) {
 		return err
 	}
-	v.redirect(v.onward()) // one that was used signed in another tab of this browser
+	v.redirect(v.onward())
 	return nil
 }
+
+// overtaken reports whether a pending sign-in has ended meanwhile: another tab of the browser has signed in by it, or the
+// password is another one. To ask again finds out which.
+func overtaken(err error) bool { return errors.Is(err, errUsed) || errors.Is(err, auth.ErrInvalid) }
 
 // take takes the second factor that was sent.
 func (v *visit) take(ctx context.Context) (method string, err error) {
@@ -176,7 +176,7 @@ func (v *visit) setUp(p page, held []authenticator.Authenticator) error {
 	}
 	var err error
 	if v.pending != nil {
-		err = v.enter(v.user, func(ctx context.Context) ([]string, error) {
+		err = v.enter(v.user, v.pending.Password, func(ctx context.Context) ([]string, error) {
 			methods, err := add(ctx)
 			if err != nil {
 				return nil, err
@@ -206,14 +206,14 @@ func (v *visit) setUp(p page, held []authenticator.Authenticator) error {
 	case errors.Is(err, factor.ErrFull):
 		p.Problem = "You have as many as you can have. Remove one first."
 		return v.askSetUp(http.StatusConflict, p, held)
-	case err != nil && !errors.Is(err, errUsed):
+	case err != nil && !overtaken(err):
 		return err
 	}
 	onward := p.Back
 	if onward == "" {
 		onward = v.onward()
 	}
-	if codes == nil {
+	if codes == nil || err != nil {
 		v.redirect(onward)
 		return nil
 	}

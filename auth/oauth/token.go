@@ -43,7 +43,8 @@ func (s *Server) grantOf(ctx context.Context, c *client.Client, user ulid.ULID, 
 	return &grant{client: c, user: &through, scopes: granted}, nil
 }
 
-// begin opens a session and makes its first tokens, in one transaction with what else there is to do.
+// begin opens a session and makes its first tokens, in one transaction with what else there is to do. That comes last,
+// when whoever ends all sessions of the user waits for this one, or has ended them before.
 func (s *Server) begin(ctx context.Context, g *grant, also func(ctx context.Context) error) (*oidc.AccessTokenResponse, error) {
 	response := s.response(g)
 	if slices.Contains(g.scopes, oidc.ScopeOpenID) {

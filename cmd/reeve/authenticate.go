@@ -172,7 +172,7 @@ func (a *app) password(ctx context.Context, username string) (hash string, who *
 
 // verify finds out whether a password is a user's. It returns auth.ErrInvalid if it is not, and leaves the event of that.
 func (a *app) verify(ctx context.Context, username, password string) error {
-	_, err := a.passwords.SignIn(ctx, username, password)
+	_, _, err := a.passwords.SignIn(ctx, username, password)
 	return err
 }
 

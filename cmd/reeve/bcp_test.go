@@ -17,7 +17,8 @@ import (
 
 // bestPractice is RFC 9700, the security best current practice of OAuth 2.0, as far as it is about authorization servers:
 // a test for each clause. Two of its recommendations are not followed: access tokens are not bound to a key of their
-// client (2.2.1), and clients that have a secret show it, instead of signing by a key (2.5).
+// client (2.2.1), and clients that have a secret show it, instead of signing by a key (2.5). Requests that nobody is to be
+// asked about (prompt=none) are answered to clients that registered themselves too, as OpenID has it (4.11.2).
 var bestPractice = []struct {
 	clause string
 	test   func(t *testing.T, s *server)
@@ -66,7 +67,8 @@ func (s *server) code(c *oauth2.Config) string {
 	return s.browser().consent(c, oauth2.S256ChallengeOption(verifier)).Query().Get("code")
 }
 
-// authorize asks for a client's code with other parameters, and returns where the browser is sent; nil if nowhere.
+// authorize asks for a client's code with other parameters, signs the demo's administrator in if they are asked to, and
+// returns where the browser is sent; nil if nowhere.
 func (s *server) authorize(c *oauth2.Config, parameters ...string) (*url.URL, view) {
 	s.Helper()
 	u, err := url.Parse(c.AuthCodeURL("x", oauth2.S256ChallengeOption(verifier)))
@@ -80,7 +82,11 @@ func (s *server) authorize(c *oauth2.Config, parameters ...string) (*url.URL, vi
 		}
 	}
 	u.RawQuery = query.Encode()
-	v := s.browser().visit(u.String())
+	b := s.browser()
+	v := b.visit(u.String())
+	if strings.Contains(v.text, `name="password"`) {
+		v = b.signIn(v)
+	}
 	return v.away, v
 }
 
@@ -387,6 +393,20 @@ func testOpenRedirect(t *testing.T, s *server) {
 	twice := s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier)) + "&redirect_uri=" + url.QueryEscape("https://evil.example.com/")
 	if v := s.browser().visit(twice); v.away != nil || v.StatusCode != 400 {
 		t.Errorf("two redirect URIs: %d, to %s", v.StatusCode, v.away)
+	}
+	// A mistake sends nobody on who has not signed in, and to a client that anybody may have registered nobody at all.
+	broken := oauth2.SetAuthURLParam("response_type", "broken")
+	address := s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier), broken)
+	b := s.browser()
+	if v := b.visit(address); v.away != nil || !strings.Contains(v.text, `name="password"`) {
+		t.Errorf("a mistake, before anybody has signed in: %d, to %s", v.StatusCode, v.away)
+	} else if v = b.signIn(v); v.away == nil || v.away.Query().Get("error") != "unsupported_response_type" {
+		t.Errorf("a mistake, after signing in: %d, to %s", v.StatusCode, v.away)
+	}
+	registered := s.register(201, map[string]any{"redirect_uris": []string{"https://evil.example.com/"}})
+	evil := oauth2.Config{ClientID: fmt.Sprint(registered["client_id"]), RedirectURL: "https://evil.example.com/"}
+	if v := b.visit(s.oauthClient(evil).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier), broken)); v.away != nil || v.StatusCode != 400 {
+		t.Errorf("a mistake of a client that registered itself: %d, to %s", v.StatusCode, v.away)
 	}
 	if away, _ := s.authorize(s.oauthClient(pageClient), "prompt", "none"); away == nil || away.Query().Get("error") != "login_required" {
 		t.Errorf("nobody is to be asked: %s", away)

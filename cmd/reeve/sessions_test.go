@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,6 +107,9 @@ func TestActivityOnStop(t *testing.T) {
 // TestFinish sees that a session and its personal token end with one another, and what of a user's sessions ends when.
 func TestFinish(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
+		if strings.HasPrefix(uri, "postgres") {
+			uri += "&deadlock_timeout=1min" // so that nothing resolves one
+		}
 		s := start(t, uri, everything+example)
 		now := time.Now()
 		state := func(c credential) string {
@@ -258,8 +262,31 @@ func TestRegenerate(t *testing.T) {
 	})
 }
 
-// TestSignedInEnds sees what becomes of a user's browser, access token and refresh token, remembered by the node, when
-// their sessions or their account end, or are locked.
+// begun has whoever has signed in with a browser let a program and a device in. What is returned exchanges the one's code,
+// and has the other ask for its token.
+func (s *server) begun(b *browser) (code, device func() error) {
+	s.Helper()
+	c := s.oauthClient(terminalClient, auth.AdminScope)
+	text := b.consent(c, oauth2.S256ChallengeOption(verifier)).Query().Get("code")
+	waiting, err := c.DeviceAuth(s.Context())
+	if err != nil {
+		s.Fatal(err)
+	}
+	if v := b.submit(b.visit(s.bases[0]+"/device?user_code="+waiting.UserCode), "do", "allow"); v.StatusCode != 200 {
+		s.Fatalf("letting a device in: %d %s", v.StatusCode, v.text)
+	}
+	waiting.Interval = 1
+	return func() error {
+			_, err := c.Exchange(s.Context(), text, oauth2.VerifierOption(verifier))
+			return err
+		}, func() error {
+			_, err := c.DeviceAccessToken(s.Context(), waiting)
+			return err
+		}
+}
+
+// TestSignedInEnds sees what becomes of a user's browser, access token and refresh token, remembered by the node, and of a code and
+// a device that the user has let in, when their sessions or their account end, or are locked.
 func TestSignedInEnds(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything+seedClients)
@@ -273,6 +300,7 @@ func TestSignedInEnds(t *testing.T) {
 			authorize := config.AuthCodeURL("x", oauth2.S256ChallengeOption("y"))
 			b.submit(b.visit(authorize), "do", "sign-in", "username", name, "password", "tralfamadore")
 			token := b.tokens(config)
+			code, device := s.begun(b)
 			c := credential{header: "Bearer " + token.AccessToken, owner: id}
 			s.warm(c)
 			if kinds := s.get("sessions?filter[status]=active&filter[kind]=browser&filter[user]=" + id); dig(kinds, "meta", "count") != 1.0 {
@@ -302,6 +330,12 @@ func TestSignedInEnds(t *testing.T) {
 				if next, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); err != nil || byPassword() != 200 {
 					t.Errorf("unlocked: %v, %v", next, err)
 				}
+				if err := code(); err != nil {
+					t.Errorf("unlocked: the code: %v", err)
+				}
+				if err := device(); err != nil {
+					t.Errorf("unlocked: the device: %v", err)
+				}
 				if v := b.visit(authorize); s.ask(c) != 200 || strings.Contains(v.text, `name="password"`) {
 					t.Errorf("%s ended something", action)
 				}
@@ -309,6 +343,38 @@ func TestSignedInEnds(t *testing.T) {
 			}
 			if _, err := config.TokenSource(t.Context(), &oauth2.Token{RefreshToken: token.RefreshToken}).Token(); errorCode(err) != "invalid_grant" {
 				t.Errorf("%s: the refresh token: %v", action, err)
+			}
+			if action == "deactivate" {
+				s.do(200, "POST", "users/"+id+"/reactivate", nil)
+			}
+			for what, exchange := range map[string]func() error{"a code": code, "a device that was let in": device} {
+				if err := exchange(); errorCode(err) != "invalid_grant" {
+					t.Errorf("%s outlives %s: %v", what, action, err)
+				}
+			}
+		}
+	})
+}
+
+// TestSignInMeetsNewPassword has a password set while others sign in by the former: none of them stays signed in.
+func TestSignInMeetsNewPassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+seedClients+"auth: {sign_in: {per_account: 0, per_address: 0}}\n")
+		id := idOf(s.do(201, "POST", "users", resourceDocument("user", "", map[string]any{"username": "montana", "password": "poo-tee-weet 1969 0"}, nil)))
+		address := s.oauthClient(pageClient).AuthCodeURL("x", oauth2.S256ChallengeOption(verifier))
+		for i := range 8 {
+			var all sync.WaitGroup
+			for range 4 {
+				b := s.browser()
+				page := b.visit(address)
+				all.Go(func() {
+					b.submit(page, "do", "sign-in", "username", "montana", "password", fmt.Sprint("poo-tee-weet 1969 ", i))
+				})
+			}
+			s.do(204, "POST", "users/"+id+"/set-password", map[string]any{"password": fmt.Sprint("poo-tee-weet 1969 ", i+1)})
+			all.Wait()
+			if n := dig(s.get("sessions?count=only&filter[status]=active&filter[user]="+id), "meta", "count"); n != 0.0 {
+				t.Fatalf("%v sessions outlive the password", n)
 			}
 		}
 	})
