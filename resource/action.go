@@ -3,6 +3,7 @@ package resource
 import (
 	"context"
 	"encoding/json"
+	"slices"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -27,6 +28,7 @@ type ActionDescription struct {
 	Arguments  []AttributeDescription `json:"arguments,omitempty"`
 	Collection bool                   `json:"collection,omitempty"` // an action on the type, not on one resource
 	Issues     bool                   `json:"issues,omitempty"`     // its answer has what is shown once
+	Puts       bool                   `json:"puts,omitempty"`       // see [Action.Putting]
 	Answer     Answer                 `json:"-"`
 }
 
@@ -95,6 +97,10 @@ func (a Action[T]) Answering(answer Answer) Action[T] { a.Answer = answer; retur
 
 // Issuing says that the action makes what its answer alone shows ([Once]). It is done on one resource at a time.
 func (a Action[T]) Issuing() Action[T] { a.Issues = true; return a }
+
+// Putting has a [Put] of a resource that is there give the action those attributes that are arguments of it too, and that
+// otherwise only a creation gives: its caller needs the permission for the action then.
+func (a Action[T]) Putting() Action[T] { a.Puts = true; return a }
 
 // Then says what follows from a change: it is called once the row is written, if it has changed, so that what follows
 // finds it as it is and may lead back to it.
@@ -165,6 +171,11 @@ type Body struct {
 	Meta map[string]any
 	// Bare says that the attributes were given without a document around them.
 	Bare bool
+}
+
+// takes reports whether an attribute is an argument of the action.
+func (a *ActionDescription) takes(attribute string) bool {
+	return slices.ContainsFunc(a.Arguments, func(arg AttributeDescription) bool { return arg.Name == attribute })
 }
 
 // AppendMeta appends meta as JSON.

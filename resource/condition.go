@@ -215,7 +215,7 @@ func (s *Schema[T]) plain(row *T, name string) any {
 		return *s.ID(row)
 	}
 	for i := range s.Attributes {
-		if s.Attributes[i].Name == name {
+		if s.Attributes[i].Name == name && s.Attributes[i].Stored {
 			return s.Attributes[i].Value(row)
 		}
 	}

@@ -16,7 +16,8 @@ const (
 
 // Put creates the resource that an operation's key names, or changes it if it is there: what the body gives, and nothing
 // else. The body may give the key itself. It needs the permissions to create and to update, and its event is of the one
-// that it was. If two do so at once, the second changes what the first has created.
+// that it was, or of an action that sets what no update does, see [Action.Putting]. If two do so at once, the second changes
+// what the first has created.
 const Put = "put"
 
 // The verbs on a relationship. Reading needs the permission to get the resource that has it, writing to update it.
@@ -96,6 +97,16 @@ func (d *Description) Imports() bool {
 func (d *Description) Action(name string) *ActionDescription {
 	for i := range d.Actions {
 		if d.Actions[i].Name == name {
+			return &d.Actions[i]
+		}
+	}
+	return nil
+}
+
+// putting is the action that sets what a [Put] gives and no update sets, nil if there is none.
+func (d *Description) putting() *ActionDescription {
+	for i := range d.Actions {
+		if d.Actions[i].Puts {
 			return &d.Actions[i]
 		}
 	}

@@ -162,6 +162,17 @@ func (e Errors) orNil() error {
 	return e
 }
 
+// joined are the failures of several errors as one; nil if they are.
+func joined(errs ...error) error {
+	var all Errors
+	for _, err := range errs {
+		if err != nil {
+			all = append(all, AllErrors(err)...)
+		}
+	}
+	return all.orNil()
+}
+
 // AllErrors are the failures in err, in their order. Those of signing in are TooManyRequests and Unavailable. Whatever
 // else is no [Error] becomes one Internal error without any of its text, since that may hold what clients must not see.
 func AllErrors(err error) Errors {

@@ -18,10 +18,10 @@ type Event struct {
 	// sequences are in that order. It is zero until the position is known.
 	Position  int64
 	At        time.Time
-	Actor     Identifier // zero if nobody is known, as of a sign-in that failed
+	Actor     Identifier // of type system, without an id, if it was the program; zero if nobody is known, as of a sign-in that failed
 	ActorName string
 	Verb      string
-	Target    Identifier
+	Target    Identifier // without an id if the verb was done to the type as a whole
 	// Changes is a JSON object that has a member for each changed one of the target, nil if there is none:
 	//   - of an attribute {"from": ..., "to": ...}; a creation has no from, and a deletion no to
 	//   - of a reference to one resource the same, with resource identifiers or null

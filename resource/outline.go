@@ -133,7 +133,8 @@ func (o *outline) verify() error {
 	}
 	for _, d := range o.references {
 		member(d.Name)
-		if d.Type == "" {
+		shows := func(a AttributeDescription) bool { return a.Name == d.TypeMember() && !a.Stored }
+		if d.Type == "" && !slices.ContainsFunc(o.attributes, shows) { // else an attribute is worked out from it
 			member(d.TypeMember())
 		}
 		if d.Required && d.ReadOnly {

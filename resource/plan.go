@@ -209,14 +209,8 @@ func (p *plan[T]) plan(ctx context.Context, op Operation) (func(*Tx, ulid.ULID) 
 		reference := p.Schema.Reference(op.Relationship)
 		targets := op.Body.Relationships[op.Relationship]
 		follow, unread := p.following(ctx, reference.Name, op.Body.Meta)
-		var problems Errors
-		for _, err := range []error{reference.accept(targets), unread} {
-			if err != nil {
-				problems = append(problems, AllErrors(err)...)
-			}
-		}
-		if len(problems) > 0 {
-			return nil, problems
+		if err := joined(reference.accept(targets), unread); err != nil {
+			return nil, err
 		}
 		return func(tx *Tx, id ulid.ULID) (outcome[T], error) {
 			if op.Verb != Unlink {

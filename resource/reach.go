@@ -14,6 +14,8 @@ type reach struct {
 	see     Condition // what of the type its caller may read; known if do is not nil
 	related Condition // of a read of what a relationship names: what of those the caller may read
 	create  Condition // of Put: what of the type its caller may create
+	set     Condition // of Put: what of the type its caller may do the action to that sets what no update does ...
+	unset   error     // ... or why they may not; see [Action.Putting]
 }
 
 // known is what of the type the caller can know to be there: what they may read, or do this to.
@@ -40,6 +42,9 @@ func (tx *Tx) authorize(op Operation) (r reach, err error) {
 		verb = Update
 		if r.create, err = tx.reach(op.Principal, about, Create); err != nil {
 			return r, err
+		}
+		if action := about.putting(); action != nil {
+			r.set, r.unset = tx.reach(op.Principal, about, action.Name)
 		}
 	}
 	if r.do, err = tx.reach(op.Principal, about, verb); err != nil {

@@ -16,9 +16,9 @@ type rows[T any] struct {
 	shown selection
 }
 
-// Show has rows that were read past [Engine.Do] shown as a list shows them, to nobody in particular. T must be the type's
-// own. It is NotFound if the type is not registered.
-func Show[T any](e *Engine, typ string, of []T) (Resources, error) {
+// Show has rows that were read past [Engine.Do] shown as a list shows them, to nobody in particular: some fields of them,
+// or all if none are named. T must be the type's own. It is NotFound if the type is not registered.
+func Show[T any](e *Engine, typ string, of []T, fields ...string) (Resources, error) {
 	t := e.registry.snapshot()[typ]
 	if t == nil {
 		return nil, Errorf(NotFound, "there is no type %q", typ)
@@ -27,7 +27,7 @@ func Show[T any](e *Engine, typ string, of []T) (Resources, error) {
 	if !ok {
 		return nil, fmt.Errorf("resource: %T is no row of type %q", of, typ)
 	}
-	return &rows[T]{plan: p, rows: of, view: View{Now: Cut(e.clock())}}, nil
+	return &rows[T]{plan: p, rows: of, view: View{Now: Cut(e.clock())}, shown: newSelection(fields)}, nil
 }
 
 func (r *rows[T]) Type() *Description { return &r.plan.about }
@@ -42,8 +42,13 @@ func (r *rows[T]) Shows(reference int) bool {
 	return r.shown.has(r.plan.about.References[reference].Name)
 }
 
+// Target is what a reference of a row names, nothing if it has no id: as a type as a whole, or the program itself.
 func (r *rows[T]) Target(i, reference int) Identifier {
-	return r.plan.Schema.References[reference].Target(&r.rows[i])
+	target := r.plan.Schema.References[reference].Target(&r.rows[i])
+	if target.ID == (ulid.ULID{}) {
+		return Identifier{}
+	}
+	return target
 }
 
 func (r *rows[T]) AppendAttributes(dst []byte, i int) []byte {

@@ -161,18 +161,20 @@ type (
 		Actions       []any    `jsonapi:"attr,actions"`
 	}
 	decodedEvent struct {
-		ID        string           `jsonapi:"primary,event"`
-		Position  *int64           `jsonapi:"attr,position"`
-		At        time.Time        `jsonapi:"attr,at,iso8601"`
-		ActorName *string          `jsonapi:"attr,actor_name"`
-		Verb      string           `jsonapi:"attr,verb"`
-		Changes   map[string]any   `jsonapi:"attr,changes"`
-		Count     *int64           `jsonapi:"attr,count"`
-		Request   *string          `jsonapi:"attr,request"`
-		Address   *string          `jsonapi:"attr,address"`
-		Client    *decodedClientID `jsonapi:"relation,client"`
-		Session   *decodedSession  `jsonapi:"relation,session"`
-		Cause     *decodedCause    `jsonapi:"relation,cause"`
+		ID         string           `jsonapi:"primary,event"`
+		Position   *int64           `jsonapi:"attr,position"`
+		At         time.Time        `jsonapi:"attr,at,iso8601"`
+		ActorType  *string          `jsonapi:"attr,actor_type"`
+		ActorName  *string          `jsonapi:"attr,actor_name"`
+		TargetType *string          `jsonapi:"attr,target_type"`
+		Verb       string           `jsonapi:"attr,verb"`
+		Changes    map[string]any   `jsonapi:"attr,changes"`
+		Count      *int64           `jsonapi:"attr,count"`
+		Request    *string          `jsonapi:"attr,request"`
+		Address    *string          `jsonapi:"attr,address"`
+		Client     *decodedClientID `jsonapi:"relation,client"`
+		Session    *decodedSession  `jsonapi:"relation,session"`
+		Cause      *decodedCause    `jsonapi:"relation,cause"`
 	}
 	decodedMessage struct {
 		ID         string              `jsonapi:"primary,message"`
@@ -229,6 +231,7 @@ type (
 		Name      string    `jsonapi:"attr,name"`
 		Version   string    `jsonapi:"attr,version"`
 		StartedAt time.Time `jsonapi:"attr,started_at,iso8601"`
+		Nodes     int64     `jsonapi:"attr,nodes"`
 	}
 	decodedPasswordLink struct {
 		ID        string       `jsonapi:"primary,password-link"`

@@ -102,6 +102,36 @@ func TestContacts(t *testing.T) {
 	})
 }
 
+// TestContactsOnStreams sees that users hear of their own entries, though they may not read the trail, and of no others:
+// neither who did it nor what stands in the rosters of others.
+func TestContactsOnStreams(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		ada := s.named("ada")["ada"]
+		billyID, billy := s.entered("billy")
+		_, montana := s.entered("montana")
+		mine, others := s.listen("?events=contact", billy).ready(), s.listen("", montana).ready()
+		made := idOf(s.do(201, "POST", "contacts", contacts(billyID, ada, map[string]any{"name": "Countess"})))
+		s.do(200, "PATCH", "contacts/"+made, resourceDocument("contact", made, map[string]any{"ask": "subscribe"}, nil))
+		s.do(204, "DELETE", "contacts/"+made, nil)
+		s.do(201, "POST", "contacts", contacts(ada, billyID, map[string]any{"name": "Pilgrim"}))
+		s.write("that is all", "montana", "billy")
+		for _, want := range []string{"contact.create", "contact.update", "contact.delete", "contact.create"} {
+			e := mine.hear()
+			text := fmt.Sprint(e.data)
+			if e.name != "event" || e.id == "" || e.verb() != want || strings.Contains(text, "actor") || strings.Contains(text, "127.0.0.1") || strings.Contains(text, "Pilgrim") {
+				t.Errorf("not %s: %+v", want, e)
+			}
+			if id := dig(e.data, "relationships", "target", "data", "id"); want == "contact.update" && id != made {
+				t.Errorf("about %v", id)
+			}
+		}
+		if got := strings.Join(others.texts(1), ", "); got != "message that is all" {
+			t.Errorf("another one hears %s", got)
+		}
+	})
+}
+
 // TestConcurrentContacts has both sides add each other at the same moment: one pair comes of it.
 func TestConcurrentContacts(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {

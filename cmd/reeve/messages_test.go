@@ -130,6 +130,10 @@ func TestMessages(t *testing.T) {
 		if rejected != "3 invalid, 4 invalid, 5 invalid, 1 not_found, " {
 			t.Errorf("rejected: %s", rejected)
 		}
+		told := dig(s.get("events?filter[verb]=bulk&filter[target_type]=message"), "data", 0)
+		if dig(told, "attributes", "target_type") != "message" || dig(told, "relationships", "target", "data") != nil || dig(told, "attributes", "actor_type") != "user" {
+			t.Errorf("the event of the bulk: %v", told)
+		}
 		bulk(404, one("nobody", "lost"), one("billy", ""))
 		bulk(422)
 		for _, l := range streams {

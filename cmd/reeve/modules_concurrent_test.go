@@ -133,12 +133,13 @@ func (v *visitors) try(method, path string, body any) (a answer, ok bool) {
 	return a, ok
 }
 
-// TestModulesOfTwoProcesses sees that what one process loads the other one serves within a second, also if what it
+// TestTwoProcesses sees that what one process loads, sets and allows the other one knows within a second, also if what it
 // listens by is cut.
-func TestModulesOfTwoProcesses(t *testing.T) {
+func TestTwoProcesses(t *testing.T) {
 	uri := storagetest.Postgres(t)
 	prepare(t, uri)
 	_, yaml := declaredFiles(t, map[string]string{"space.yaml": spaceFile})
+	yaml = strings.Replace(yaml, "http:", "http:\n  trusted_proxies: [127.0.0.1]", 1)
 	one, other := launch(t, uri, yaml), launch(t, uri, yaml)
 	serves := func(p *process) bool { return p.send("GET", "/api/admin/v1/planets", nil).StatusCode == 200 }
 	for _, cut := range []bool{false, true} {
@@ -153,6 +154,23 @@ func TestModulesOfTwoProcesses(t *testing.T) {
 		other.module(200, "space", "reload")
 		other.module(200, "space", "unload")
 		eventually(t, time.Second, "unloaded by the other", func() bool { return !serves(one) })
+
+		name := fmt.Sprint("cut-", cut)
+		other.set(200, "server.name", name)
+		eventually(t, time.Second, "set by the other", func() bool { return dig(one.get("server"), "data", "attributes", "name") == name })
+		from := func(p *process, address string) int {
+			return p.send("GET", "/api/admin/v1/me", nil, "X-Forwarded-For: "+address).StatusCode
+		}
+		added := other.send("PUT", "/api/admin/v1/allowed-addresses/by-address/127.0.0.1", resourceDocument("allowed-address", "", map[string]any{}, nil))
+		if added.StatusCode != 201 || from(other, "203.0.113.9") != 403 {
+			t.Fatalf("%d %s", added.StatusCode, added.text)
+		}
+		eventually(t, time.Second, "closed by the other", func() bool { return from(one, "203.0.113.9") == 403 })
+		other.do(204, "DELETE", "allowed-addresses/by-address/127.0.0.1", nil)
+		eventually(t, time.Second, "opened by the other", func() bool { return from(one, "203.0.113.9") == 200 })
+	}
+	if nodes := dig(one.get("server"), "data", "attributes", "nodes"); nodes != 2.0 {
+		t.Errorf("there are %v nodes", nodes)
 	}
 	if err := one.end(syscall.SIGKILL); err == nil {
 		t.Error("a process that is killed ends well")

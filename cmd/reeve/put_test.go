@@ -1,9 +1,12 @@
 package main
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
+	"time"
 )
 
 // put creates or changes a resource by its name.
@@ -44,7 +47,8 @@ func TestPut(t *testing.T) {
 			{"another name", "users/by-username/rumfoord", "user", map[string]any{"username": "winston"}, nil, 409, "type_mismatch", "/data/attributes/username"},
 			{"another type", "users/by-username/rumfoord", "group", map[string]any{}, nil, 409, "type_mismatch", "/data/type"},
 			{"no name", "users/by-username/_x", "user", map[string]any{}, nil, 422, "invalid", "/data/attributes"},
-			{"what only a creation gives", "users/by-username/rumfoord", "user", map[string]any{"password": "so-it-goes-1970"}, nil, 403, "read_only", "/data/attributes/password"},
+			{"what only a creation gives", "users/by-username/rumfoord", "user", map[string]any{"registered_ip": "203.0.113.9"}, nil, 403, "read_only", "/data/attributes/registered_ip"},
+			{"what is wrong in two ways", "users/by-username/rumfoord", "user", map[string]any{"email": "nowhere", "password": 1}, nil, 422, "invalid", "/data/attributes/email"},
 			{"what breaks a rule", "users/by-username/nobody", "user", map[string]any{"email": "nowhere"}, nil, 422, "invalid", "/data/attributes/email"},
 			{"what another has", "users/by-username/nobody", "user", map[string]any{"email": "quentin@example.com"}, nil, 409, "taken", "/data/attributes/email"},
 			{"what is missing", "groups/by-key/nothing", "group", map[string]any{}, nil, 422, "required", "/data/attributes"},
@@ -97,6 +101,58 @@ func TestPut(t *testing.T) {
 					t.Errorf("%v on %s: %d, not %d: %s", test.permissions, path, a.StatusCode, want, a.text)
 				}
 			}
+		}
+	})
+}
+
+// TestPutPassword replaces the password of a user who is there: as set-password does, together with what else is given.
+func TestPutPassword(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		id, token := s.entered("chrono")
+		basic := func(password string) string {
+			return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte("chrono:"+password))
+		}
+		signsIn := func(password string) bool {
+			return s.send("GET", "/api/admin/v1/me", nil, basic(password)).StatusCode == 200
+		}
+		const path, first, second = "users/by-username/chrono", "poo-tee-weet 1969", "poo-tee-weet 1970"
+		made := s.put(path, "user", map[string]any{"password": first})
+		if made.StatusCode != 200 || !signsIn(first) {
+			t.Fatalf("%d %s", made.StatusCode, made.text)
+		}
+		stream := s.listen("", basic(first)).ready()
+		tag := "If-Match: " + s.send("GET", "/api/admin/v1/"+path, nil).Header.Get("ETag")
+		refused := s.put(path, "user", map[string]any{"password": "chrono", "display_name": "C"}, tag)
+		if refused.StatusCode != 422 || dig(refused.document, "errors", 0, "source", "pointer") != "/data/attributes/password" {
+			t.Errorf("a weak password: %d %s", refused.StatusCode, refused.text)
+		}
+		_, as := s.person("putter", s.newRole("putter", "user:update", "user:create", "user:read"))
+		before := s.events()
+		if a := as.put(path, "user", map[string]any{"password": second, "display_name": "C"}); a.StatusCode != 403 {
+			t.Errorf("without the permission for set-password: %d %s", a.StatusCode, a.text)
+		}
+		if n := s.events() - before; n != 0 || !signsIn(first) {
+			t.Errorf("what is refused left %d events", n)
+		}
+		if a := as.put("users/by-username/synclastic", "user", map[string]any{"password": second}); a.StatusCode != 201 {
+			t.Errorf("a new user needs no such permission: %d %s", a.StatusCode, a.text)
+		}
+
+		replaced := s.put(path, "user", map[string]any{"password": second, "display_name": "Chrono"}, tag)
+		if replaced.StatusCode != 200 || idOf(replaced.document) != id || dig(replaced.document, "data", "attributes", "display_name") != "Chrono" {
+			t.Errorf("%d %s", replaced.StatusCode, replaced.text)
+		}
+		if signsIn(first) || !signsIn(second) {
+			t.Error("the password is the former one")
+		}
+		stream.ended(20 * time.Second)
+		if a := s.send("GET", "/api/admin/v1/me", nil, token); a.StatusCode != 200 {
+			t.Errorf("the personal token: %d", a.StatusCode)
+		}
+		verbs := attributes(s.get("events?filter[verb]=create&filter[verb]=update&filter[verb]=set-password&filter[target]="+id), "verb")
+		if want := []any{"create", "set-password", "set-password", "update"}; !slices.Equal(verbs, want) {
+			t.Errorf("the trail has %v, not %v", verbs, want)
 		}
 	})
 }

@@ -20,8 +20,9 @@ import (
 )
 
 // server is the program as it runs.
-func (a *app) server() self.Server {
-	return self.Server{Name: serverName.In(a.config), Version: version.Current().Version, StartedAt: a.started}
+func (a *app) server(ctx context.Context) (self.Server, error) {
+	nodes, err := a.presence.Count(ctx)
+	return self.Server{Name: serverName.In(a.config), Version: version.Current().Version, StartedAt: a.started, Nodes: nodes}, err
 }
 
 // reload reads the configuration again, and the certificates: wholly, once the transaction is committed, or not at all.

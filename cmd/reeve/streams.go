@@ -12,6 +12,7 @@ import (
 	"reeve/auth"
 	"reeve/auth/oauth"
 	"reeve/resource"
+	"reeve/resource/contact"
 	"reeve/resource/httpapi"
 	"reeve/resource/session"
 	"reeve/resource/stream"
@@ -22,7 +23,11 @@ import (
 func (a *app) newStreams(c *configuration, authorization *oauth.Server) *stream.Server {
 	authenticator := a.authenticator(c, authorization, nil)
 	return stream.New(stream.Config{
-		Engine: a.engine, Outbox: a.database, Events: a.database.Events().List, Mail: a.mail(), Base: c.prefix() + httpapi.Base,
+		Engine: a.engine, Outbox: a.database, Events: a.database.Events().List, Mail: a.mail(),
+		Owners: map[string]stream.Owners{contact.Schema.Name: func(ctx context.Context, events []resource.Event) (map[ulid.ULID]ulid.ULID, error) {
+			return contact.Owners(ctx, a.contacts, events)
+		}},
+		Base:         c.prefix() + httpapi.Base,
 		Authenticate: a.authenticate(authenticator),
 		Failure:      func(err error) http.Handler { return httpapi.Failure(err, authenticator.Challenges()...) },
 		Open:         a.openStream, Active: a.sessionActive, Close: a.finish,

@@ -149,7 +149,7 @@ func (l *listener) ended(within time.Duration) {
 
 // verb is what a told event of the trail is about: user.lock.
 func (e told) verb() string {
-	return fmt.Sprint(dig(e.data, "relationships", "target", "data", "type"), ".", dig(e.data, "attributes", "verb"))
+	return fmt.Sprint(dig(e.data, "attributes", "target_type"), ".", dig(e.data, "attributes", "verb"))
 }
 
 // connected are how many users are, by the total that costs nothing.

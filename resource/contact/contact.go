@@ -3,6 +3,8 @@ package contact
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"slices"
 	"time"
 
@@ -276,4 +278,47 @@ func (r roster) shared(ctx context.Context, rows []Contact) (names [][]string, e
 		}
 	}
 	return names, nil
+}
+
+// Owners are whose rosters events tell of that are about one entry each, by event. Of an entry that is gone only the
+// events tell that made it or took it away.
+func Owners(ctx context.Context, contacts resource.Store[Contact], events []resource.Event) (map[ulid.ULID]ulid.ULID, error) {
+	owners, asked := map[ulid.ULID]ulid.ULID{}, map[ulid.ULID][]ulid.ULID{} // events, by entry
+	for i := range events {
+		e := &events[i]
+		var changes struct {
+			User struct{ From, To struct{ ID ulid.ULID } } `json:"user"`
+		}
+		if e.Changes != nil {
+			if err := json.Unmarshal(e.Changes, &changes); err != nil {
+				return nil, err
+			}
+		}
+		switch none := (ulid.ULID{}); {
+		case changes.User.To.ID != none:
+			owners[e.ID] = changes.User.To.ID
+		case changes.User.From.ID != none:
+			owners[e.ID] = changes.User.From.ID
+		case e.Target.ID != none:
+			asked[e.Target.ID] = append(asked[e.Target.ID], e.ID)
+		}
+	}
+	for some := range slices.Chunk(slices.Collect(maps.Keys(asked)), batch) {
+		entries := make(resource.Any, len(some))
+		for i, id := range some {
+			entries[i] = resource.Equal("id", id)
+		}
+		page, err := contacts.List(ctx, resource.Query{
+			Where: entries, Window: pagination.First(len(some)), Count: pagination.CountNone, Fields: []string{"user"},
+		})
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Rows {
+			for _, event := range asked[page.Rows[i].ID] {
+				owners[event] = page.Rows[i].User
+			}
+		}
+	}
+	return owners, nil
 }

@@ -22,7 +22,9 @@ var Schema = resource.Schema[Event]{
 		resource.Attr("position", func(e *Event) *int64 { return &e.Position }).Nullable().Unique().ReadOnly().
 			Doc("The place in the order of the commits; null for an instant after the write."),
 		resource.Attr("at", func(e *Event) *time.Time { return &e.At }).Created().Filter(resource.Greater, resource.Less),
+		typeOf("actor_type", func(e *Event) string { return e.Actor.Type }, "`user`, `client`, or `system` for the program itself; null if nobody is known."),
 		resource.Attr("actor_name", func(e *Event) *string { return &e.ActorName }).Nullable().ReadOnly(),
+		typeOf("target_type", func(e *Event) string { return e.Target.Type }, "The type of the target, also of a verb on the type as a whole, as `bulk`: then `target` is null."),
 		resource.Attr("verb", func(e *Event) *string { return &e.Verb }).ReadOnly().Filter(resource.Eq).
 			Doc("`create`, `update`, `delete`, `link`, `unlink`, `relink`, or an action, as `lock`."),
 		resource.Attr("changes", func(e *Event) *json.RawMessage { return &e.Changes }).Nullable().ReadOnly().
@@ -37,7 +39,7 @@ var Schema = resource.Schema[Event]{
 	},
 	References: []resource.Reference[Event]{
 		resource.ToAny("actor", func(e *Event) *resource.Identifier { return &e.Actor }).
-			Doc("The user or client who did it, or the system; null if nobody is known."),
+			Doc("The user or client who did it; null if it was the program itself, or nobody is known."),
 		resource.ToAny("target", func(e *Event) *resource.Identifier { return &e.Target }),
 		resource.ToAny("client", func(e *Event) *resource.Identifier { return &e.Client }).
 			Doc("The OAuth client that the actor is, or acts through."),
@@ -48,6 +50,16 @@ var Schema = resource.Schema[Event]{
 		by("actor", resource.ID), by("actor_type", resource.String), by("target", resource.ID), by("target_type", resource.String),
 	},
 	Sorts: [][]string{{"position"}, {"at"}},
+}
+
+// typeOf is the type of what a reference names, which it may have though it names no resource.
+func typeOf(name string, of func(e *Event) string, doc string) resource.Attribute[Event] {
+	return resource.Computed(name, func(_ resource.View, e *Event) *string {
+		if typ := of(e); typ != "" {
+			return &typ
+		}
+		return nil
+	}).Doc(doc)
 }
 
 // by is the filter by equality.

@@ -203,10 +203,16 @@ func (b *builder) describeOne(d *resource.Description, path, by string, paramete
 		})
 	}
 	if by != "" && d.Puts() {
+		set := "what only a creation gives is refused, but for the name itself."
+		for i := range d.Actions {
+			if a := &d.Actions[i]; a.Puts {
+				set = "what only a creation gives is refused, but for the name itself, and for the arguments of the action `" + a.Name +
+					"`, which is done then and needs its permission too."
+			}
+		}
 		op := b.add(d, call{
 			method: http.MethodPut, path: path, id: "put" + one, verb: resource.Create, reads: d.Name + ":" + resource.Update, parameters: parameters,
-			doc: "Creates the resource if there is none of this name. If there is one, members that are absent stay as they are, and what only " +
-				"a creation gives is refused, but for the name itself.",
+			doc:  "Creates the resource if there is none of this name. If there is one, members that are absent stay as they are, and " + set,
 			body: b.body(d, put), guarded: true,
 			status: http.StatusOK, answer: b.document(d, shown), etag: tag(),
 		})

@@ -93,6 +93,12 @@ func (k *Keeper) Join(ctx context.Context) error {
 	return nil
 }
 
+// Count is how many nodes there are. One that has died counts until another one has seen that.
+func (k *Keeper) Count(ctx context.Context) (int64, error) {
+	page, err := k.config.Nodes.List(ctx, resource.Query{Window: pagination.First(1), Count: pagination.CountOnly})
+	return page.Total, err
+}
+
 // Run holds the lease of the node, and clears what nodes have left that lost theirs, until the context ends. Then it
 // ends what is still open here, and takes leave.
 func (k *Keeper) Run(ctx context.Context) error {

@@ -15,6 +15,7 @@ type Server struct {
 	ID            ulid.ULID
 	Name, Version string
 	StartedAt     time.Time
+	Nodes         int64
 }
 
 // Schema is the singleton server.
@@ -26,17 +27,19 @@ var Schema = resource.Schema[Server]{
 		resource.Attr("name", func(s *Server) *string { return &s.Name }).ReadOnly().Doc("What the server calls itself: the setting server.name."),
 		resource.Attr("version", func(s *Server) *string { return &s.Version }).ReadOnly(),
 		resource.Attr("started_at", func(s *Server) *time.Time { return &s.StartedAt }).ReadOnly(),
+		resource.Attr("nodes", func(s *Server) *int64 { return &s.Nodes }).ReadOnly().
+			Doc("How many nodes serve the database. One that has died counts until the others have seen that, some seconds later."),
 	},
 }
 
 // Type serves the server as current tells of it. Reload reads its configuration again.
-func Type(current func() Server, reload func(tx *resource.Tx) (resource.Meta, error)) resource.Type[Server] {
+func Type(current func(ctx context.Context) (Server, error), reload func(tx *resource.Tx) (resource.Meta, error)) resource.Type[Server] {
 	return resource.Type[Server]{
 		Schema: Schema, Singleton: true,
-		Get: func(_ context.Context, id ulid.ULID) (*Server, error) {
-			s := current()
+		Get: func(ctx context.Context, id ulid.ULID) (*Server, error) {
+			s, err := current(ctx)
 			s.ID = id
-			return &s, nil
+			return &s, err
 		},
 		Actions: []resource.Action[Server]{
 			resource.Run[Server]("reload", nil, func(tx *resource.Tx, _ ulid.ULID, _ *resource.None) (resource.Meta, error) { return reload(tx) }).

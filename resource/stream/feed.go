@@ -3,6 +3,8 @@ package stream
 import (
 	"sync"
 
+	"github.com/oklog/ulid/v2"
+
 	"reeve/resource"
 )
 
@@ -15,6 +17,8 @@ type entry struct {
 	trail  func() []byte // the frame that tells of the event itself, made when it is first asked for
 	letter *Letter       // what is sent by it; nil if nothing is
 	frame  []byte        // that brings the letter
+	owner  ulid.ULID     // whose resource the event is about; zero if that is nobody's business
+	own    []byte        // the frame that tells them of it
 }
 
 // feed has the latest entries of the log, for all streams of the process.

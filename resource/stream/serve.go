@@ -355,7 +355,8 @@ func (c *conn) bring(ctx context.Context, typ string) error {
 	}
 }
 
-// frame is what the stream tells of an entry, nil if it says nothing: a letter to its user, else the event.
+// frame is what the stream tells of an entry, nil if it says nothing: a letter to its user, else the event, if they may
+// read it or it is about what is theirs.
 func (c *conn) frame(e *entry) []byte {
 	if c.types != nil && !slices.Contains(c.types, e.event.Target.Type) {
 		return nil
@@ -372,6 +373,9 @@ func (c *conn) frame(e *entry) []byte {
 	}
 	if c.reads && event.Schema.Match(c.reach, &e.event, resource.Env{Now: e.event.At}) {
 		return e.trail()
+	}
+	if e.owner == c.who.ID {
+		return e.own
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -40,8 +41,9 @@ type Config struct {
 	Engine *resource.Engine
 	Outbox Outbox
 	Events func(ctx context.Context, q resource.Query) (resource.Page[resource.Event], error)
-	Mail   map[string]Mail // by type
-	Base   string          // stands before the paths of resources in links
+	Mail   map[string]Mail   // by type
+	Owners map[string]Owners // by type
+	Base   string            // stands before the paths of resources in links
 
 	// Authenticate says who sends a request. It is asked again while the stream is open, and must not remember what may
 	// have changed. Failure answers a request that is refused.
@@ -69,6 +71,13 @@ type Mail struct {
 	// Delivered notes that what some receipts are for has been brought. Nil if nothing ever waits.
 	Delivered func(ctx context.Context, receipts ...ulid.ULID) error
 }
+
+// Owners are whose resources events are about, by event: they are told of that, also if they may not read the trail, but
+// not of who did it. Of some events it may be nobody.
+type Owners func(ctx context.Context, events []resource.Event) (map[ulid.ULID]ulid.ULID, error)
+
+// ownFields are what owners are told of an event.
+var ownFields = []string{"position", "at", "target_type", "verb", "changes", "target"}
 
 // Letter is a resource that is sent to users.
 type Letter struct {
@@ -161,11 +170,22 @@ func (s *Server) tell(ctx context.Context, events []resource.Event) error {
 
 // entries are the entries of events: with the letters for all users, or for one.
 func (s *Server) entries(ctx context.Context, events []resource.Event, user ulid.ULID) ([]*entry, error) {
-	asked := map[string][]ulid.ULID{}
+	asked, owned := map[string][]ulid.ULID{}, map[string][]resource.Event{}
 	for i := range events {
-		if e := &events[i]; e.Verb == resource.Create && s.serves(e.Target.Type) {
-			asked[e.Target.Type] = append(asked[e.Target.Type], e.Target.ID)
+		e := &events[i]
+		if typ := e.Target.Type; e.Verb == resource.Create && s.serves(typ) {
+			asked[typ] = append(asked[typ], e.Target.ID)
+		} else if s.config.Owners[typ] != nil {
+			owned[typ] = append(owned[typ], *e)
 		}
+	}
+	owners := map[ulid.ULID]ulid.ULID{}
+	for typ, some := range owned {
+		found, err := s.config.Owners[typ](ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(owners, found)
 	}
 	letters := map[resource.Identifier]Letter{}
 	for typ, ids := range asked {
@@ -180,20 +200,26 @@ func (s *Server) entries(ctx context.Context, events []resource.Event, user ulid
 	entries := make([]*entry, len(events))
 	for i := range events {
 		e := &entry{event: events[i]}
-		e.trail = sync.OnceValue(func() []byte {
-			shown, err := resource.Show(s.config.Engine, event.Schema.Name, []resource.Event{e.event})
-			if err != nil {
-				s.config.Log.ErrorContext(ctx, "an event cannot be told of", "event", e.event.ID, "error", err)
-				return nil
-			}
-			return s.frame(&e.event, "event", shown)
-		})
+		e.trail = sync.OnceValue(func() []byte { return s.trail(ctx, &e.event) })
+		if owner, ok := owners[e.event.ID]; ok {
+			e.owner, e.own = owner, s.trail(ctx, &e.event, ownFields...)
+		}
 		if letter, ok := letters[e.event.Target]; ok && e.event.Verb == resource.Create {
 			e.letter, e.frame = &letter, s.frame(&e.event, e.event.Target.Type, letter.Resources)
 		}
 		entries[i] = e
 	}
 	return entries, nil
+}
+
+// trail is the frame that tells of an event itself, of some fields of it or all.
+func (s *Server) trail(ctx context.Context, e *resource.Event, fields ...string) []byte {
+	shown, err := resource.Show(s.config.Engine, event.Schema.Name, []resource.Event{*e}, fields...)
+	if err != nil {
+		s.config.Log.ErrorContext(ctx, "an event cannot be told of", "event", e.ID, "error", err)
+		return nil
+	}
+	return s.frame(e, "event", shown)
 }
 
 // serves reports whether resources of a type are sent to users just now.

@@ -146,7 +146,7 @@ func Type(users resource.Store[User], roles resource.Linkage, rules Rules) resou
 			resource.Change("deactivate", users.Update, resource.Stamp(deactivatedAt)).Then(endAll).Doc("End the account, its sessions, its tokens, and its links to set a password."),
 			resource.Change("reactivate", users.Update, resource.Unstamp(deactivatedAt)).Doc("Open a deactivated account again; what ended stays ended."),
 			resource.Command("set-admin", users.Update, adminArguments, setAdmin).Doc("Make the user an administrator, or no longer one."),
-			resource.Command("set-password", users.Update, setArguments, setPassword).Then(endLinks).Answering(resource.AnswersNothing).
+			resource.Command("set-password", users.Update, setArguments, setPassword).Then(endLinks).Answering(resource.AnswersNothing).Putting().
 				Doc("Set a new password and, unless told otherwise, finish the user's sessions, but for those of personal tokens."),
 			resource.Command("change-password", users.Update, changeArguments, changePassword).First(current(rules.Verify)).Then(endLinks).Answering(resource.AnswersNothing).
 				Doc("Set a new password for oneself, and finish one's other sessions unless told otherwise, but for those of personal tokens. Wrong current passwords count as attempts to sign in."),
