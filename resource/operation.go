@@ -28,6 +28,7 @@ type Operation struct {
 
 	Body      Body
 	IfMatch   []string        // tags of the only versions that a write on one resource is about; nil for all
+	IfNone    []string        // tags of the versions that it is not about
 	Principal *auth.Principal // nil if nobody knows who asks
 	Request   string          // the id of the request
 }

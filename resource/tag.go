@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// AnyTag, as the only tag of [Operation.IfMatch], is met by every resource that is there.
+// AnyTag, as the only tag of [Operation.IfMatch] or [Operation.IfNone], is that of every resource that is there.
 const AnyTag = "*"
 
 // Tag names the version of a row: it differs where a stored attribute, a to-one reference or a [Revision] does, apart from
@@ -30,16 +30,22 @@ func (s *Schema[T]) Tag(row *T) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
-// match refuses a write on a row that is out of its caller's reach, or on a version that they did not see (RFC 9110,
-// section 13.1.1), which is asked once an operation. It is asked about the row before the write.
+// match refuses a write on a row that is out of its caller's reach, or on a version that they did not see or do not mean
+// (RFC 9110, sections 13.1.1 and 13.1.2), which is asked once an operation. It is asked about the row before the write.
 func (t *Type[T]) match(tx *Tx, row *T) error {
 	if err := t.reaches(tx, row); err != nil {
 		return err
 	}
-	wanted, first := tx.ifMatch, tx.first
-	tx.ifMatch, tx.first = nil, nil
-	if wanted == nil || slices.Contains(wanted, AnyTag) || slices.Contains(wanted, t.Schema.Tag(row)) {
-		return first
+	wanted, unwanted, first := tx.ifMatch, tx.ifNone, tx.first
+	tx.ifMatch, tx.ifNone, tx.first = nil, nil, nil
+	names := func(tags []string) bool {
+		return slices.Contains(tags, AnyTag) || len(tags) > 0 && slices.Contains(tags, t.Schema.Tag(row))
 	}
-	return &Error{Code: PreconditionFailed, Detail: "the resource has changed since", Header: "If-Match"}
+	switch {
+	case wanted != nil && !names(wanted):
+		return &Error{Code: PreconditionFailed, Detail: "the resource has changed since", Header: "If-Match"}
+	case names(unwanted):
+		return &Error{Code: PreconditionFailed, Detail: "the resource is there, as it was", Header: "If-None-Match"}
+	}
+	return first
 }

@@ -34,6 +34,7 @@ type Tx struct {
 type running struct {
 	cause   Identifier // of the events that follow from it
 	ifMatch []string
+	ifNone  []string
 	first   error // see [Action.First]
 	reached reach
 	forced  bool
@@ -186,7 +187,7 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 	event.Request, event.Cause = op.Request, tx.cause
 	// Events that follow from this one come after it, and go with it if it turns out that nothing happened.
 	place, outer := len(tx.events), tx.running
-	tx.events, tx.running = append(tx.events, event), running{cause: Identifier{"event", event.ID}, ifMatch: op.IfMatch, reached: reach, forced: op.Force}
+	tx.events, tx.running = append(tx.events, event), running{cause: Identifier{"event", event.ID}, ifMatch: op.IfMatch, ifNone: op.IfNone, reached: reach, forced: op.Force}
 	result, changes, effect, err := run(tx, id)
 	told := tx.told
 	tx.running = outer

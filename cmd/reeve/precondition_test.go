@@ -55,6 +55,11 @@ func TestPreconditions(t *testing.T) {
 				t.Errorf("If-Match %s, which is no strong tag: %d", no, a.StatusCode)
 			}
 		}
+		for header, want := range map[string]int{tag: 412, "*": 412, stale: 200} {
+			if a := s.send("POST", path+"/unlock", nil, "If-None-Match: "+header); a.StatusCode != want {
+				t.Errorf("a write with If-None-Match %s: %d %s", header, a.StatusCode, a.text)
+			}
+		}
 		changed := s.send("PATCH", path, rename, "If-Match: "+tag)
 		if changed.StatusCode != 200 || changed.Header.Get("ETag") == tag {
 			t.Fatalf("%d %q", changed.StatusCode, changed.Header.Get("ETag"))

@@ -44,6 +44,7 @@ func TestPut(t *testing.T) {
 		}{
 			{"another version", "users/by-username/rumfoord", "user", map[string]any{"email": "x@example.com"}, []string{"If-Match: " + made.Header.Get("ETag")}, 412, "precondition_failed", nil},
 			{"a version of what is not there", "users/by-username/nobody", "user", map[string]any{}, []string{"If-Match: *"}, 412, "precondition_failed", nil},
+			{"what is there, only if it is not", "users/by-username/rumfoord", "user", map[string]any{"email": "x@example.com"}, []string{"If-None-Match: *"}, 412, "precondition_failed", nil},
 			{"another name", "users/by-username/rumfoord", "user", map[string]any{"username": "winston"}, nil, 409, "type_mismatch", "/data/attributes/username"},
 			{"another type", "users/by-username/rumfoord", "group", map[string]any{}, nil, 409, "type_mismatch", "/data/type"},
 			{"no name", "users/by-username/_x", "user", map[string]any{}, nil, 422, "invalid", "/data/attributes"},
@@ -70,6 +71,9 @@ func TestPut(t *testing.T) {
 		body := resourceDocument("user", id, map[string]any{"email": "again@example.com"}, nil)
 		if a := s.send("PUT", "/api/admin/v1/users/by-username/rumfoord", body, "If-Match: "+changed.Header.Get("ETag")); a.StatusCode != 200 {
 			t.Errorf("with its id and its version: %d %s", a.StatusCode, a.text)
+		}
+		if a := s.put("users/by-username/winston", "user", map[string]any{}, "If-None-Match: *"); a.StatusCode != 201 {
+			t.Errorf("only if it is not there: %d %s", a.StatusCode, a.text)
 		}
 		if a := s.send("PUT", "/api/admin/v1/users/by-username/new", body); a.StatusCode != 403 || dig(a.document, "errors", 0, "code") != "client_generated_id" {
 			t.Errorf("with another's id: %d %s", a.StatusCode, a.text)

@@ -53,11 +53,15 @@ func (h *handler) read(w http.ResponseWriter, r *http.Request, at place, verb st
 	}
 	if req.takesBody() || verb == resource.Delete {
 		req.operation.IfMatch = tags(r.Header.Values("If-Match"))
+		req.operation.IfNone = tags(r.Header.Values("If-None-Match"))
 	}
-	if several := at.kind == collection || at.kind == selection || at.kind == operations; several && req.operation.IfMatch != nil {
-		err := resource.Errorf(resource.InvalidHeader, "this is not about one resource, which alone has a version")
-		err.Header = "If-Match"
-		return req, err
+	several := at.kind == collection || at.kind == selection || at.kind == operations
+	for header, tags := range map[string][]string{"If-Match": req.operation.IfMatch, "If-None-Match": req.operation.IfNone} {
+		if several && tags != nil {
+			err := resource.Errorf(resource.InvalidHeader, "this is not about one resource, which alone has a version")
+			err.Header = header
+			return req, err
+		}
 	}
 	if req.repeat.Key, err = idempotencyKey(r); err != nil {
 		return req, err

@@ -212,7 +212,8 @@ func (b *builder) describeOne(d *resource.Description, path, by string, paramete
 		}
 		op := b.add(d, call{
 			method: http.MethodPut, path: path, id: "put" + one, verb: resource.Create, reads: d.Name + ":" + resource.Update, parameters: parameters,
-			doc:  "Creates the resource if there is none of this name. If there is one, members that are absent stay as they are, and " + set,
+			doc: "Creates the resource if there is none of this name. If there is one, members that are absent stay as they are, and " + set +
+				" With `If-None-Match: *` it only creates, or is 412.",
 			body: b.body(d, put), guarded: true,
 			status: http.StatusOK, answer: b.document(d, shown), etag: tag(),
 		})
