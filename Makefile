@@ -1,7 +1,7 @@
 # Reeve. `make help` lists the targets.
 
 export CGO_ENABLED = 0
-FUZZTIME ?= 10s
+FUZZTIME ?= 20000x
 USERS ?= 1000000
 TOOL = go tool -modfile=.ci/tools.mod
 
@@ -47,7 +47,7 @@ check: ## gofmt, vet, staticcheck, the race detector, and the fuzz targets brief
 race: ## run the concurrency tests under the race detector, where there is a C compiler
 	@if command -v cc >/dev/null; then CGO_ENABLED=1 go test -race -run 'Concurrent' ./...; else echo "no C compiler: the race detector is left out"; fi
 
-fuzz: ## run each fuzz target for FUZZTIME (10s)
+fuzz: ## run each fuzz target FUZZTIME (20000x, or a duration as 10m)
 	@for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 50x $$package || exit 1; \

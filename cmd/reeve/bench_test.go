@@ -257,7 +257,11 @@ func (b *bench) same(x, y *child, r request) {
 			b.Fatal(err)
 		}
 		if !bytes.Equal(one, other) {
-			b.Fatalf("the answers differ:\n%s\n%s", one, other)
+			at := 0
+			for at < min(len(one), len(other)) && one[at] == other[at] {
+				at++
+			}
+			b.Fatalf("the answers of %d and %d bytes differ at %d:\n%.200s\n%.200s", len(one), len(other), at, one[max(at-50, 0):], other[max(at-50, 0):])
 		}
 	}
 }
