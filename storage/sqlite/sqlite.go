@@ -42,7 +42,7 @@ const readers = 4
 
 // cacheSize is a connection's page cache, in KiB of pages. It takes twice the memory, since the driver's allocator
 // rounds a page with its header up to 8 KiB. Larger caches saved no time over 1M users.
-const cacheSize = 4096
+const cacheSize = 2560
 
 // Traits are the facts about SQLite.
 func (Dialect) Traits() storage.Traits {
