@@ -24,6 +24,7 @@ const (
 	RegistrationAttempt AttemptKind = "registration"  // of a client, whether or not it fails
 	SecondFactorAttempt AttemptKind = "second-factor" // after the right password
 	LinkAttempt         AttemptKind = "password-link" // with the token of a link
+	AccountAttempt      AttemptKind = "account"       // to register an account, in each of two steps
 )
 
 // Limits are how many attempts of a kind may fail within a window, before all others are refused until it ends; 0 is any

@@ -17,6 +17,7 @@ const (
 	BrowserToken      = "rvb" // of the same, in the cookie of a browser
 	PendingToken      = "rvf" // of the same, in the cookie of a browser whose user has still to show a second factor
 	LinkToken         = "rvl" // of the password-link entity, with which a user sets a password
+	RegistrationToken = "rvn" // of a registration that has begun, with which it is completed
 )
 
 const (
@@ -50,18 +51,23 @@ func family(token string) string {
 
 // newToken adds n random characters and the checksum.
 func newToken(begin string, n int) string {
-	token, length := append(make([]byte, 0, len(begin)+n+checksumLength+1), begin...), len(begin)+n
-	random := make([]byte, 2*n)
-	for len(token) < length {
+	token := begin + Random(n)
+	return token + "_" + checksum(token)
+}
+
+// Random is n random characters of base 62.
+func Random(n int) string {
+	text, random := make([]byte, 0, n), make([]byte, 2*n)
+	for len(text) < n {
 		rand.Read(random) // it never fails (Go 1.24)
 		for _, b := range random {
 			// The bytes above the last multiple of 62 would make the first characters likelier.
-			if b < 4*62 && len(token) < length {
-				token = append(token, base62[b%62])
+			if b < 4*62 && len(text) < n {
+				text = append(text, base62[b%62])
 			}
 		}
 	}
-	return string(token) + "_" + checksum(string(token))
+	return string(text)
 }
 
 // CheckToken reports whether a text has the shape and the checksum of a token, and its prefix.

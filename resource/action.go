@@ -161,6 +161,19 @@ func newAction[T, In any](name string, args []Attribute[In], run func(*Tx, *Type
 	return a
 }
 
+// Arguments reads what a body gives as the arguments of an action are read, for what is asked past the engine. The errors
+// are those of an action.
+func Arguments[In any](ctx context.Context, args []Attribute[In], body Body) (*In, error) {
+	arguments := Schema[In]{Attributes: args}
+	apply, err := arguments.accept(ctx, body, creation)
+	if err != nil {
+		return nil, err
+	}
+	in := arguments.Row()
+	apply(in)
+	return in, nil
+}
+
 // Body is what a write carries. Attribute values are JSON-like: nil, bool, string, json.Number or a Go number,
 // []any, map[string]any. Absent members are left as they are.
 type Body struct {

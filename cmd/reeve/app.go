@@ -29,6 +29,7 @@ import (
 	"reeve/resource/passwordlink"
 	"reeve/resource/permission"
 	"reeve/resource/presence"
+	"reeve/resource/registration"
 	"reeve/resource/role"
 	"reeve/resource/room"
 	self "reeve/resource/server"
@@ -87,6 +88,7 @@ type app struct {
 	broadcasts *storage.Table[message.Broadcast]
 	office     *message.Office
 	factors    *factor.Factors
+	registrar  *registration.Registrar
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -153,6 +155,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	nodes, connections := table(d, presence.NodeSchema), table(d, presence.ConnectionSchema)
 	overrides := table(d, setting.OverrideSchema)
 	addresses := table(d, allowedaddress.Schema)
+	registrationTokens, registrations := table(d, registration.Schema), table(d, registration.PendingSchema)
 	a.second = table(d, authenticator.Schema)
 	recovery := table(d, factor.RecoverySchema)
 	if d.err != nil {
@@ -190,7 +193,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles, administrators, role.OfUser), user.Rules{
-				Rights: a.rights, Verify: a.verify, Strength: c.checkStrength, Leave: administrators.WithoutUser,
+				Rights: a.rights, Verify: a.verify, Strength: c.checkStrength, Leave: administrators.WithoutUser, Join: a.joinDefaultGroups,
 			}),
 			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, token.Sessions{Open: a.openSessions, Hold: a.holdSession}, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles, administrators),
@@ -200,7 +203,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),
 		},
-	}, a.contactsModule(), a.newMessages(c))
+	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations))
 }
 
 // declaring keeps the first error of several declarations.

@@ -86,8 +86,12 @@ var (
 
 	eventsKeep     = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep   = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
-	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "messages"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
+	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "messages", "registration"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
 	modulesPath    = setting.New("modules.path", "modules", "The folder whose files declare modules; none if empty.").Fixed().Restart()
+
+	registrationEnabled       = setting.New("registration.enabled", false, "Whether people may register accounts for themselves.")
+	registrationTokenRequired = setting.New("registration.token_required", true, "Whether it takes a registration token to register.")
+	usersDefaultGroups        = setting.New("users.default_groups", []string(nil), "The keys of the groups that every new user joins. Those that are not there are left out.")
 
 	serverName              = setting.New("server.name", "reeve", "The name of the server: the sender of messages.")
 	messagesKeep            = setting.New("messages.keep", 720*time.Hour, "How long messages and broadcasts are kept, delivered or not; 0 for ever.", checkKeep)
@@ -105,7 +109,7 @@ var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, httpAllowedAddresses, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
-	minimumScore, minimumLength, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
+	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	streamHeartbeat, streamPatience, modulesEnabled, modulesPath, logLevel,
 }
 

@@ -53,7 +53,7 @@ const minSecret = 8
 func newSecrets() *secrets {
 	s := &secrets{names: map[string]bool{}, public: map[string]bool{}, whence: map[string]string{}, forms: map[uint64][]form{}}
 	for _, name := range []string{
-		"access_token", "refresh_token", "token", "code", "code_verifier", "device_code", "user_code", "client_secret", "password",
+		"access_token", "refresh_token", "token", "code", "code_verifier", "device_code", "user_code", "client_secret", "password", "registration",
 	} {
 		s.names[name] = true
 	}
@@ -177,7 +177,8 @@ func (s *secrets) members(text []byte, whence string) {
 				walk(name, item)
 			}
 		case string:
-			if s.named(name) && name != "code" { // that of an error
+			// A code is that of an error; registration tokens are for administrators to read.
+			if s.named(name) && name != "code" && !(name == "token" && strings.Contains(whence, "/regist")) {
 				s.add(v, whence+", "+name)
 			}
 			if name == "user_code" { // people type it without the hyphen

@@ -195,6 +195,7 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 		{"refused attempts", a.attempts.Close},
 		{"attempts", func(ctx context.Context, now time.Time) (int, error) { return a.tallies.Prune(ctx, attempt.Ended, now) }},
 		{"sessions of personal tokens", a.finishExpired()},
+		{"registrations", a.registrar.Lapse},
 		{"sessions", kept(c, sessionsKeep, func(ctx context.Context, before time.Time) (int, error) {
 			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)
 		})},

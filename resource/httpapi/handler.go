@@ -42,12 +42,15 @@ type Config struct {
 	Patience time.Duration
 }
 
+// patience is [Config.Patience] by default.
+const patience = 30 * time.Second
+
 // New serves the JSON:API below [Base]. Every failure there is an error document, that of an unknown path too.
 // The header X-Request-Id of a request is kept, or made; it is in the answer, its errors and the log.
 func New(c Config) http.Handler {
 	h := &handler{
 		engine: c.Engine, authenticate: c.Authenticate, challenges: c.Challenges,
-		base: c.Prefix + Base, answers: c.Answers, log: c.Log, patience: cmp.Or(c.Patience, 30*time.Second), routes: routes(),
+		base: c.Prefix + Base, answers: c.Answers, log: c.Log, patience: cmp.Or(c.Patience, patience), routes: routes(),
 	}
 	if h.challenges == nil {
 		h.challenges = bearer
@@ -113,15 +116,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, media string, unacceptable error) (
 	principal *auth.Principal, a answer, err error,
 ) {
-	defer func() {
-		switch p := recover(); p {
-		case nil:
-		case http.ErrAbortHandler:
-			panic(p)
-		default:
-			err = fmt.Errorf("httpapi: panic: %v\n%s", p, debug.Stack())
-		}
-	}()
+	defer recovered(&err)
 	if principal, err = h.authenticate(r); err != nil {
 		return nil, a, err
 	}
@@ -176,6 +171,17 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 		}
 	}
 	return principal, rendered, nil
+}
+
+// recovered is deferred by what must not panic: then its error says so.
+func recovered(err *error) {
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		*err = fmt.Errorf("httpapi: panic: %v\n%s", p, debug.Stack())
+	}
 }
 
 // write sends the answer.

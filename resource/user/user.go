@@ -124,12 +124,23 @@ func (leave Leave) check(tx *resource.Tx, before, after *User) error {
 	return leave(tx, before.ID)
 }
 
+// Join has a new user join the groups that every one joins.
+type Join func(tx *resource.Tx, id ulid.ULID) error
+
+func (join Join) then(tx *resource.Tx, before, after *User) error {
+	if before != nil {
+		return nil
+	}
+	return join(tx, after.ID)
+}
+
 // Rules are what users need to know that others know.
 type Rules struct {
 	Rights   Rights
 	Verify   Verify
 	Strength Strength
 	Leave    Leave
+	Join     Join
 }
 
 // Type serves users out of a store, with the linkage of their roles.
@@ -140,6 +151,7 @@ func Type(users resource.Store[User], roles resource.Linkage, rules Rules) resou
 		Checks: []resource.Check[User]{
 			notOneself, noMore, rules.Rights.passwords, rules.Strength.passwords, rules.Leave.check,
 		},
+		Then: rules.Join.then,
 		Actions: []resource.Action[User]{
 			resource.Change("lock", users.Update, resource.Stamp(lockedAt)).Doc("Refuse the user everywhere until unlocked."),
 			resource.Change("unlock", users.Update, resource.Unstamp(lockedAt)).Doc("Let a locked user in again."),
