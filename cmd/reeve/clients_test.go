@@ -242,6 +242,18 @@ type (
 		URL       *string      `jsonapi:"attr,url"` // in the answer to its creation
 		User      *decodedName `jsonapi:"relation,user"`
 	}
+	decodedRegistrationToken struct {
+		ID          string     `jsonapi:"primary,registration-token"`
+		Token       string     `jsonapi:"attr,token"`
+		Valid       bool       `jsonapi:"attr,valid"`
+		UsesAllowed *int64     `jsonapi:"attr,uses_allowed"`
+		Pending     int64      `jsonapi:"attr,pending"`
+		Completed   int64      `jsonapi:"attr,completed"`
+		CreatedAt   time.Time  `jsonapi:"attr,created_at,iso8601"`
+		LastUsedAt  *time.Time `jsonapi:"attr,last_used_at,iso8601"`
+		ExpiresAt   *time.Time `jsonapi:"attr,expires_at,iso8601"`
+		RevokedAt   *time.Time `jsonapi:"attr,revoked_at,iso8601"`
+	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
 		Version string  `jsonapi:"attr,version"`
@@ -290,7 +302,7 @@ var decoded = map[string]any{
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
 	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
-	"password-link": decodedPasswordLink{},
+	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of
@@ -317,6 +329,7 @@ func TestGoogleDecodes(t *testing.T) {
 			resourceDocument("message", "", map[string]any{"body": "So it goes.", "to": []string{"quentin"}}, nil),
 			resourceDocument("broadcast", "", map[string]any{"body": "So it goes."}, nil),
 			linkDocument(quentin, nil),
+			resourceDocument("registration-token", "", map[string]any{"uses_allowed": 1, "expires_at": "2099-01-01T00:00:00.5Z"}, nil),
 		} {
 			typ := dig(document, "data", "type").(string)
 			made := s.do(201, "POST", typ+"s", document)

@@ -26,14 +26,14 @@ func TestRegistrationScript(t *testing.T) {
 // open lets people register from one address, as often as they want.
 const openRegistration = "registration: {enabled: true}\nauth: {sign_in: {per_address: 0}}\n"
 
-// newToken makes a registration token.
+// registrationToken makes one.
 func (s *server) registrationToken(attributes map[string]any) (id string) {
 	s.Helper()
 	return idOf(s.do(201, "POST", "registration-tokens", resourceDocument("registration-token", "", attributes, nil)))
 }
 
-// step is a step of a registration, as nobody.
-func (s *server) step(path string, body map[string]any) (answer, error) {
+// asNobody does a step of a registration.
+func (s *server) asNobody(path string, body map[string]any) (answer, error) {
 	as := *s
 	as.user = ""
 	return as.try("POST", path, body, "Content-Type: application/json")
@@ -58,7 +58,7 @@ func TestRegistrationRace(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range 500 {
 			all.Go(func() {
-				a, err := nodes[i%2].step("/api/register", map[string]any{"token": "race-to-ilium"})
+				a, err := nodes[i%2].asNobody("/api/register", map[string]any{"token": "race-to-ilium"})
 				if err != nil || a.StatusCode != http.StatusOK {
 					if err != nil || a.StatusCode != http.StatusForbidden {
 						t.Errorf("the first step: %v, %s", err, a.text)
@@ -70,7 +70,7 @@ func TestRegistrationRace(t *testing.T) {
 				var twice sync.WaitGroup
 				for n := range 1 + i%2 {
 					twice.Go(func() {
-						a, err := nodes[(i+n)%2].step("/api/register/complete", map[string]any{
+						a, err := nodes[(i+n)%2].asNobody("/api/register/complete", map[string]any{
 							"registration": dig(a.document, "meta", "registration"), "username": fmt.Sprintf("racer-%d-%d", i, n), "password": "green-mercedes-77"})
 						switch {
 						case err == nil && a.StatusCode == http.StatusCreated:
@@ -107,7 +107,7 @@ func TestRegistrationLapses(t *testing.T) {
 		token := p.registrationToken(map[string]any{"token": "too-late", "uses_allowed": 250})
 		var last any
 		for range 250 { // more than one transaction ends
-			a, err := p.step("/api/register", map[string]any{"token": "too-late"})
+			a, err := p.asNobody("/api/register", map[string]any{"token": "too-late"})
 			if err != nil || a.StatusCode != http.StatusOK {
 				t.Fatalf("%v, %s", err, a.text)
 			}
@@ -146,7 +146,7 @@ func TestRegistrationLapses(t *testing.T) {
 		if n := lapse(after); n != 0 || s.count("SELECT count(*) FROM events WHERE verb = 'lapse'") != 250 {
 			t.Errorf("%d have lapsed once more", n)
 		}
-		a, err := s.step("/api/register/complete", map[string]any{"registration": last, "username": "late", "password": "green-mercedes-77"})
+		a, err := s.asNobody("/api/register/complete", map[string]any{"registration": last, "username": "late", "password": "green-mercedes-77"})
 		if err != nil || a.StatusCode != http.StatusNotFound {
 			t.Errorf("too late: %v, %s", err, a.text)
 		}
@@ -163,7 +163,7 @@ func TestRegistrationIsLimited(t *testing.T) {
 		one.registrationToken(map[string]any{"token": "listen-billy"})
 		begin := func(s *server, token string) answer {
 			t.Helper()
-			a, err := s.step("/api/register", map[string]any{"token": token})
+			a, err := s.asNobody("/api/register", map[string]any{"token": token})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -31,7 +31,7 @@ type Pending struct {
 
 // PendingSchema is no entity: nobody lists what people have begun. It ends with its token.
 var PendingSchema = resource.Schema[Pending]{
-	Name: "registration", Plural: "registrations", Doc: "A registration that has begun.",
+	Name: "registration", Plural: "registrations", Uncounted: true, Doc: "A registration that has begun.",
 	ID: func(p *Pending) *ulid.ULID { return &p.ID },
 	Attributes: []resource.Attribute[Pending]{
 		resource.Attr("hash", func(p *Pending) *string { return &p.Hash }).Unique(),
