@@ -103,7 +103,8 @@ func TestSpecIsTrue(t *testing.T) {
 				"bulkMessages": func(int) map[string]any {
 					return map[string]any{"messages": []any{map[string]any{"to": "quentin", "body": "So it goes."}}}
 				},
-				"createGroup": func(n int) map[string]any { return map[string]any{"key": fmt.Sprint("made-", n)} },
+				"createRegistrationToken": func(n int) map[string]any { return map[string]any{"token": fmt.Sprint("made-", n)} },
+				"createGroup":             func(n int) map[string]any { return map[string]any{"key": fmt.Sprint("made-", n)} },
 			},
 		})
 		if err != nil {

@@ -104,19 +104,22 @@ func (r *Registrar) Begin(ctx context.Context, body resource.Body) (resource.Met
 	}
 	secret, now := auth.NewToken(auth.RegistrationToken), resource.Cut(r.config.Clock())
 	p := &Pending{ID: ulid.Make(), Hash: hash(secret), ExpiresAt: now.Add(Window)}
+	usable := func(t *Token) bool { return Schema.Match(valid, t, resource.Env{Now: now}) }
+	if given {
+		t, err := resource.Only(ctx, r.config.Tokens.List, "token", in.token)
+		if err == nil && (t == nil || !usable(t)) { // who comes too late waits for nobody
+			err = errInvalid
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.Token = t.ID
+	}
 	err = r.config.Database.Transact(ctx, func(ctx context.Context) error {
 		var changes json.RawMessage
 		if given {
-			t, err := resource.Only(ctx, r.config.Tokens.List, "token", in.token)
-			if err == nil && t == nil {
-				err = errInvalid
-			}
-			if err != nil {
-				return err
-			}
-			p.Token = t.ID
-			_, err = r.config.Tokens.Update(ctx, t.ID, func(t *Token) error {
-				if !Schema.Match(valid, t, resource.Env{Now: now}) {
+			_, err := r.config.Tokens.Update(ctx, p.Token, func(t *Token) error {
+				if !usable(t) {
 					return errInvalid
 				}
 				before := *t

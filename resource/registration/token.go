@@ -52,7 +52,7 @@ var Schema = resource.Schema[Token]{
 	Attributes: []resource.Attribute[Token]{
 		resource.Attr("token", func(t *Token) *string { return &t.Token }, resource.Matches(`^[A-Za-z0-9._~-]+$`, "must be one or more of A-Z a-z 0-9 . _ ~ -")).
 			MaxLength(maxLength).Fixed().Unique().Confidential().Filter(resource.Eq).Example("listen-billy").Doc("Made up if a creation gives none."),
-		resource.Input("length", func(t *Token) *int64 { return &t.length }, checkLength).Fixed().Example(20).
+		resource.Input("length", func(t *Token) *int64 { return &t.length }, checkLength).Fixed().
 			Doc("How long a token is to be that is made up: 16 characters unless given, 64 at most."),
 		resource.State[Token]("valid", valid).Doc("Whether the token lets somebody register now: it is neither revoked nor expired, and not all of its uses are taken."),
 		resource.Attr("uses_allowed", func(t *Token) **int64 { return &t.UsesAllowed }, checkUses).Example(100).Doc("Null for any number; 0 for none."),
