@@ -232,7 +232,6 @@ func TestDeclare(t *testing.T) {
 	if err := s.Declare(all...); err != nil {
 		t.Error("once more:", err)
 	}
-	// What the file says of a module's settings is checked when they are declared, and stays when they are withdrawn.
 	later := setting.New("module.later", 1, "Declared later.")
 	if _, err := s.Read(file(map[string]any{"module.later": "x"})); err == nil {
 		t.Error("a setting that is not declared is none")
@@ -241,16 +240,8 @@ func TestDeclare(t *testing.T) {
 		t.Fatal(err)
 	}
 	take(t, s, file(map[string]any{"module.later": 2}))
-	s.Withdraw(later)
-	if later.In(s) != 1 || s.Has("module.later") {
-		t.Error("withdrawn:", later.In(s))
-	}
-	if err := s.Declare(later); err != nil || later.In(s) != 2 {
-		t.Error("declared again:", err, later.In(s))
-	}
-	s.Withdraw(later)
-	if err := s.Declare(setting.New("module.later", "", "A text.")); err == nil {
-		t.Error("what the file says of it is no text")
+	if later.In(s) != 2 {
+		t.Error("declared later:", later.In(s))
 	}
 }
 
@@ -265,7 +256,6 @@ func TestConcurrent(t *testing.T) {
 				t.Error(err)
 			}
 			defer many.Follow(s, func(int) {})()
-			s.Withdraw(color)
 			if err := s.Declare(color); err != nil {
 				t.Error(err)
 			}

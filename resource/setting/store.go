@@ -96,18 +96,6 @@ func (s *Store) Declare(declarations ...Declaration) error {
 	return err
 }
 
-// Withdraw takes settings away. What the sources say of them stays, for when they are declared again.
-func (s *Store) Withdraw(declarations ...Declaration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := maps.Clone(s.now.Load().configured)
-	for _, d := range declarations {
-		delete(s.settings, d.declared().name)
-		delete(next, d.declared().name)
-	}
-	s.settle(next)
-}
-
 // Has reports whether a setting is declared.
 func (s *Store) Has(name string) bool {
 	s.mu.Lock()

@@ -9,7 +9,7 @@ import (
 )
 
 // kept is how many entries a feed keeps in memory. A stream that is further behind reads from the database.
-const kept = 1024
+const kept = 4096
 
 // entry is an event as streams tell of it.
 type entry struct {

@@ -24,6 +24,8 @@ const (
 	checkInterval = time.Minute
 	// reconnect is how soon a client is to come again when a stream broke.
 	reconnect = 2 * time.Second
+	// maxBehind is how many streams at once read from the database what they have missed: each reads much at a time.
+	maxBehind = 16
 	// maxName is how many characters the name of a stream may have.
 	maxName = 64
 )
@@ -224,14 +226,8 @@ func (c *conn) serve(ctx context.Context) error {
 	for {
 		entries, grown, live := c.feed.after(c.cursor)
 		if !live {
-			err := apart(func() error {
-				events, err := c.config.Outbox.After(ctx, c.cursor)
-				if err == nil {
-					entries, err = c.entries(ctx, events, c.who.ID)
-				}
-				return err
-			})
-			if err != nil {
+			var err error
+			if entries, err = c.missed(ctx); err != nil {
 				return err
 			}
 		}
@@ -284,6 +280,26 @@ func (c *conn) serve(ctx context.Context) error {
 			silence.Reset(c.config.Heartbeat())
 		}
 	}
+}
+
+// missed are the next entries that the feed has no more, when it is the stream's turn to read them.
+func (c *conn) missed(ctx context.Context) (entries []*entry, err error) {
+	select {
+	case c.behind <- struct{}{}:
+		defer func() { <-c.behind }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.stopping:
+		return nil, errEnded
+	}
+	err = apart(func() error {
+		events, err := c.config.Outbox.After(ctx, c.cursor)
+		if err == nil {
+			entries, err = c.entries(ctx, events, c.who.ID)
+		}
+		return err
+	})
+	return entries, err
 }
 
 // begin says when to come again, and brings what has waited for the user.

@@ -92,6 +92,7 @@ type Server struct {
 	feed     feed
 	closing  *batch
 	receipts map[string]*batch // by type
+	behind   chan struct{}     // has a place for each stream that may read from the database to catch up
 	stopping chan struct{}
 	stop     sync.Once
 
@@ -102,7 +103,10 @@ type Server struct {
 // New makes a server. [Server.Run] has to run besides.
 func New(c Config) *Server {
 	c.Log = cmp.Or(c.Log, slog.Default())
-	s := &Server{config: c, receipts: map[string]*batch{}, stopping: make(chan struct{}), conns: map[ulid.ULID]map[*conn]bool{}}
+	s := &Server{
+		config: c, receipts: map[string]*batch{}, behind: make(chan struct{}, maxBehind),
+		stopping: make(chan struct{}), conns: map[ulid.ULID]map[*conn]bool{},
+	}
 	s.closing = newBatch("the sessions of streams are not finished just now", c.Log, c.Close)
 	for typ, mail := range c.Mail {
 		if mail.Delivered != nil {
