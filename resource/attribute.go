@@ -42,6 +42,7 @@ type AttributeDescription struct {
 	Secret  bool `json:"-"` // sealed at rest, never shown
 	Created bool `json:"-"` // set to the time of the creation
 	Quiet   bool `json:"-"` // an activity: changing it does not raise the version of its row
+	Tallied bool `json:"-"` // see [Attribute.Tallied]
 
 	Confidential bool `json:"-"` // no event shows it, since the trail outlives it
 
@@ -243,6 +244,9 @@ func Revision[T any](count func(row *T) *int64) Attribute[T] {
 
 // Quiet marks an activity, as last_active_at: changing it does not raise the version of its row.
 func (a Attribute[T]) Quiet() Attribute[T] { a.AttributeDescription.Quiet = true; return a }
+
+// Tallied has a time be counted by hours: how many rows have one since some hour is known at once, however many there are.
+func (a Attribute[T]) Tallied() Attribute[T] { a.AttributeDescription.Tallied = true; return a }
 
 // Confidential keeps the values of the attribute out of the trail, which may outlive them: events only name it.
 func (a Attribute[T]) Confidential() Attribute[T] {

@@ -85,11 +85,19 @@ func (c *checker) folded(ctx context.Context) error {
 }
 
 func (c *checker) counter(ctx context.Context) error {
-	if c.layout.uncounted {
-		return nil
+	wrong, err := c.untriggered(ctx)
+	if err == nil && !c.layout.uncounted {
+		var more []string
+		more, err = c.miscounted(ctx, c.layout.counter())
+		wrong = append(wrong, more...)
 	}
-	counter := c.layout.counter()
-	wrong, err := c.miscounted(ctx, counter)
+	for _, t := range c.layout.tallies {
+		if err == nil {
+			var more []string
+			more, err = c.mistallied(ctx, t)
+			wrong = append(wrong, more...)
+		}
+	}
 	if err != nil || len(wrong) == 0 {
 		return err
 	}
@@ -107,17 +115,22 @@ func (c *checker) counter(ctx context.Context) error {
 // createTrigger is the beginning of the statement that makes a trigger, with its name.
 var createTrigger = regexp.MustCompile(`^CREATE (?:OR REPLACE )?TRIGGER "([^"]+)"`)
 
-// miscounted says in which cells a counter is wrong, or why it is about to be.
-func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []string, err error) {
+// untriggered says which triggers do not count.
+func (c *checker) untriggered(ctx context.Context) (wrong []string, err error) {
 	var firing []string
-	if err := c.tx.SelectContext(ctx, &firing, c.db.traits.Triggers, counter.Table); err != nil {
+	if err := c.tx.SelectContext(ctx, &firing, c.db.traits.Triggers, c.layout.table); err != nil {
 		return nil, c.db.failed(err)
 	}
-	for _, statement := range c.db.dialect.Counting(counter) {
+	for _, statement := range c.layout.counting() {
 		if made := createTrigger.FindStringSubmatch(statement); made != nil && !slices.Contains(firing, made[1]) {
 			wrong = append(wrong, fmt.Sprintf("the trigger %s, which counts, is missing or disabled", made[1]))
 		}
 	}
+	return wrong, nil
+}
+
+// miscounted says in which cells a counter is wrong.
+func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []string, err error) {
 	columns, err := c.db.dialect.Columns(ctx, c.tx, counter.Name)
 	if err != nil {
 		return nil, c.db.failed(err)
@@ -152,6 +165,27 @@ func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []stri
 		if kept[i] != rows[i] {
 			wrong = append(wrong, fmt.Sprintf("cell %d of the counter says %d, and there are %d rows", i, kept[i], rows[i]))
 		}
+	}
+	return wrong, nil
+}
+
+// mistallied says in how many hours a tally is wrong.
+func (c *checker) mistallied(ctx context.Context, t Tally) (wrong []string, err error) {
+	columns, err := c.db.dialect.Columns(ctx, c.tx, t.Name)
+	if err != nil {
+		return nil, c.db.failed(err)
+	}
+	if len(columns) == 0 {
+		return []string{"there is no tally of " + t.Column}, nil
+	}
+	var hours int64
+	text := fmt.Sprintf("SELECT count(*) FROM (SELECT hour FROM (SELECT hour, n FROM %s UNION ALL SELECT %s, -1 FROM %s WHERE %s IS NOT NULL) AS x"+
+		" GROUP BY hour HAVING sum(n) <> 0) AS y", quote(t.Name), c.db.dialect.Hour(quote(t.Column)), quote(t.Table), quote(t.Column))
+	if err := c.tx.GetContext(ctx, &hours, text); err != nil {
+		return nil, c.db.failed(err)
+	}
+	if hours > 0 {
+		wrong = append(wrong, fmt.Sprintf("the tally of %s is wrong about %d hours", t.Column, hours))
 	}
 	return wrong, nil
 }

@@ -39,6 +39,10 @@ type Dialect interface {
 	Indexes(ctx context.Context, q sqlx.QueryerContext, table string) ([]string, error)
 	// Counting are the statements that make a counter anew and fill it from its table.
 	Counting(c Counter) []string
+	// Tallying are the statements that make a tally anew and fill it from its table.
+	Tallying(t Tally) []string
+	// Hour is the number of the hour of a column's time, since 1970.
+	Hour(column string) string
 
 	// Fault says what an error of the driver means.
 	Fault(err error) Fault
@@ -62,6 +66,7 @@ type Traits struct {
 	Explain           string // before a SELECT, asks how it would be answered; the last column says so
 	Triggers          string // names the triggers on the table of its parameter that are there and fire
 	Snapshot          string // begins a transaction that only reads, all of it from one state of the database
+	Size              string // answers how many bytes the database takes on its disk
 	Analyze           string // gathers what the planner knows of the tables; empty if plans do not depend on it
 
 	// Among stands around a SELECT of a few ids that depends on another row: an id is one of them. An index of the

@@ -334,15 +334,18 @@ func (g generator) indexes(ctx context.Context, l *layout) error {
 	return nil
 }
 
-// count makes the counter anew.
+// count makes the counter anew, and the tallies.
 func (g generator) count(ctx context.Context, l *layout) error {
 	return g.run(ctx, l.counting()...)
 }
 
-// counting are the statements that make the counter anew, none if there is to be none.
-func (l *layout) counting() []string {
-	if l.uncounted {
-		return nil
+// counting are the statements that make the counter anew, unless there is to be none, and the tallies.
+func (l *layout) counting() (statements []string) {
+	if !l.uncounted {
+		statements = l.db.dialect.Counting(l.counter())
 	}
-	return l.db.dialect.Counting(l.counter())
+	for _, t := range l.tallies {
+		statements = append(statements, l.db.dialect.Tallying(t)...)
+	}
+	return statements
 }

@@ -30,6 +30,7 @@ type layout struct {
 	dimensions []dimension               // of the counter
 	late       string                    // the column without which rows are not in the counter yet; empty if all are
 	uncounted  bool                      // there is no counter
+	tallies    []Tally
 }
 
 // column is the column of a member, or of a part of one.
@@ -87,6 +88,12 @@ func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 		}
 		c := column{name: a.Name, member: a.Name, kind: a.Kind, null: a.Nullable, quiet: a.Quiet}
 		c.created = a.Created && !a.Nullable
+		if a.Tallied {
+			if a.Kind != resource.Time {
+				return nil, fmt.Errorf("storage: %s.%s is tallied, but no time", l.table, a.Name)
+			}
+			l.tallies = append(l.tallies, Tally{Name: identifier(l.table, c.name) + "_tally", Table: l.table, Column: c.name})
+		}
 		if a.Secret {
 			if db.options.MasterKey == nil {
 				return nil, fmt.Errorf("storage: %s.%s is secret, and there is no master key", l.table, a.Name)

@@ -228,11 +228,14 @@ func (db *DB) replace(l *layout) {
 	db.tables = append(db.tables, l)
 }
 
-// tables are the names of all tables that the layout has: its own, its counter's, and those of its links.
+// tables are the names of all tables that the layout has: its own, its counter's, and those of its tallies and links.
 func (l *layout) tables() []string {
 	names := []string{l.table}
 	if !l.uncounted {
 		names = append(names, l.counter().Name)
+	}
+	for _, t := range l.tallies {
+		names = append(names, t.Name)
 	}
 	for _, k := range l.links {
 		names = append(names, k.table)

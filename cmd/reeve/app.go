@@ -35,8 +35,10 @@ import (
 	self "reeve/resource/server"
 	"reeve/resource/session"
 	"reeve/resource/setting"
+	"reeve/resource/stats"
 	"reeve/resource/token"
 	"reeve/resource/types"
+	"reeve/resource/usagereport"
 	"reeve/resource/user"
 	"reeve/resource/version"
 	"reeve/storage"
@@ -201,7 +203,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			passwordlink.Type(a.links, a.recipient, c.publicBase()),
 			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
-			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload),
+			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), stats.Type(a.stats), usagereport.Type(a.usageReport),
 		},
 	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations))
 }

@@ -254,6 +254,30 @@ type (
 		ExpiresAt   *time.Time `jsonapi:"attr,expires_at,iso8601"`
 		RevokedAt   *time.Time `jsonapi:"attr,revoked_at,iso8601"`
 	}
+	decodedStats struct {
+		ID                string `jsonapi:"primary,stats"`
+		Users             int64  `jsonapi:"attr,users"`
+		Administrators    int64  `jsonapi:"attr,administrators"`
+		ActiveUsersDay    int64  `jsonapi:"attr,active_users_day"`
+		ActiveUsers30Days int64  `jsonapi:"attr,active_users_30_days"`
+		Sessions          int64  `jsonapi:"attr,sessions"`
+		Tokens            int64  `jsonapi:"attr,tokens"`
+		Groups            int64  `jsonapi:"attr,groups"`
+		Modules           int64  `jsonapi:"attr,modules"`
+		Messages          int64  `jsonapi:"attr,messages"`
+		WaitingMessages   int64  `jsonapi:"attr,waiting_messages"`
+		Alerts            int64  `jsonapi:"attr,alerts"`
+		DatabaseBytes     int64  `jsonapi:"attr,database_bytes"`
+	}
+	decodedReport struct {
+		ID       string         `jsonapi:"primary,usage-report"`
+		Version  string         `jsonapi:"attr,version"`
+		OS       string         `jsonapi:"attr,os"`
+		Arch     string         `jsonapi:"attr,arch"`
+		Database string         `jsonapi:"attr,database"`
+		Modules  []string       `jsonapi:"attr,modules"`
+		Metrics  map[string]any `jsonapi:"attr,metrics"`
+	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
 		Version string  `jsonapi:"attr,version"`
@@ -303,6 +327,7 @@ var decoded = map[string]any{
 	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
+	"stats": decodedStats{}, "usage-report": decodedReport{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of

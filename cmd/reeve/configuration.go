@@ -67,7 +67,7 @@ var (
 
 	authBasicEnabled = setting.New("auth.basic.enabled", true, "Whether users may send their name and password with each request.")
 
-	// Of attempts to sign in, to show a second factor, to find the user code of a device, and, by address, to register a client: each by itself.
+	// Of attempts to sign in, to show a second factor, to find the user code of a device, and, by address, to register a client or an account: each by itself.
 	authSignInPerAccount = setting.New("auth.sign_in.per_account", 10, "How many attempts on one account may fail in a window; 0 for any number.", between(0, math.MaxInt32))
 	authSignInPerAddress = setting.New("auth.sign_in.per_address", 100,
 		"How many attempts from one address, or one IPv6 network of 64 bits, may fail in a window; 0 for any number.", between(0, math.MaxInt32))

@@ -44,7 +44,7 @@ func (a *app) register(ctx context.Context, who *auth.Principal, password string
 	origin := auth.OriginOf(ctx)
 	attributes := map[string]any{"username": who.Name, "password": password}
 	if from := origin.Address.Addr(); from.IsValid() {
-		attributes["registered_ip"] = from.String()
+		attributes["registered_ip"] = from.WithZone("").String()
 	}
 	prepared, err := a.engine.Prepare(ctx, resource.Operation{
 		Verb: resource.Create, Type: user.Schema.Name, ID: who.ID, Request: origin.Request, Principal: &as, Body: resource.Body{Attributes: attributes},

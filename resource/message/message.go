@@ -78,6 +78,8 @@ var RecipientSchema = resource.Schema[Recipient]{
 	},
 	Unique: [][]string{{"message", "user"}},
 	Filters: []resource.Filter{
+		{Name: "delivered", Doc: "Whether a stream of the user has brought it.", Values: map[string]resource.Condition{
+			"true": resource.NotNull("delivered_at"), "false": resource.IsNull("delivered_at")}},
 		{Name: "waiting_for", Kind: resource.ID, Doc: "What no stream has brought this user yet.", Where: func(user any) resource.Condition {
 			return resource.Equal("waiting_for", user)
 		}},

@@ -268,8 +268,14 @@ func (l *Loader) states(ctx context.Context) ([]State, error) {
 	return states, nil
 }
 
+// Loaded are the modules that are loaded.
+func (l *Loader) Loaded(ctx context.Context) ([]State, error) {
+	states, err := l.states(ctx)
+	return slices.DeleteFunc(states, func(m State) bool { return !m.Loaded }), err
+}
+
 func (l *Loader) state(m *Module, stored map[string]Loading) State {
-	s := State{ID: idOf(m.Name), Name: m.Name, Core: m.Core, Loaded: m.Core}
+	s := State{ID: idOf(m.Name), Name: m.Name, Core: m.Core, Loaded: m.Core, File: m.File}
 	if loading := stored[m.Name]; !m.Core {
 		failed := l.failed(m.Name)
 		s.Loaded, s.LoadedAt = !loading.At.IsZero(), loading.At

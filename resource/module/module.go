@@ -64,6 +64,7 @@ type State struct {
 	Needs, Types []string
 	LoadedAt     time.Time
 	Error        string
+	File         string // see [Module.File]; not shown
 }
 
 // Schema is the entity module.

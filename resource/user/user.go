@@ -77,7 +77,7 @@ var Schema = resource.Schema[User]{
 		resource.Attr("email", func(u *User) *string { return &u.Email }, emailRule).Nullable().Unique().Example("kilgore@example.com"),
 		resource.Attr("registered_ip", func(u *User) *string { return &u.RegisteredIP }, addressRule).Nullable().Fixed().
 			Doc("The address from which the account was registered."),
-		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("last_active_at", func(u *User) *time.Time { return &u.LastActiveAt }).Nullable().ReadOnly().Quiet().Tallied(),
 		resource.Attr("connected", func(u *User) *bool { return &u.Connected }).ReadOnly().Quiet().Filter(resource.Eq).
 			Doc("Whether a live stream of the user is open."),
 		resource.Input("password", func(u *User) *string { return &u.PasswordHash }, auth.HashPassword).Keeping(func(u *User) *string { return &u.given }).

@@ -50,6 +50,7 @@ func (Dialect) Traits() storage.Traits {
 		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
 		Notify:    "NOTIFY " + channel,
 		Explain:   "EXPLAIN ",
+		Size:      "SELECT pg_database_size(current_database())",
 		Triggers:  "SELECT tgname FROM pg_trigger WHERE tgrelid = ($1)::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
 		LockTable: "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
 		Lock:      "SELECT pg_advisory_xact_lock($1)",

@@ -51,6 +51,7 @@ func (Dialect) Traits() storage.Traits {
 		InlineForeignKeys: true, MaxParameters: 32766, OneWriter: true,
 		Snapshot: "BEGIN",
 		State:    "PRAGMA data_version",
+		Size:     "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
 		Triggers: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
 	}
 }
