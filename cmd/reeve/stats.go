@@ -21,7 +21,9 @@ func (a *app) stats(ctx context.Context) (s stats.Stats, err error) {
 	}
 	s.Modules = int64(len(modules))
 	since := func(age time.Duration) func(context.Context) (int64, error) {
-		return func(ctx context.Context) (int64, error) { return a.users.Since(ctx, "last_active_at", time.Now().Add(-age)) }
+		return func(ctx context.Context) (int64, error) {
+			return a.users.Since(ctx, "last_active_at", time.Now().Add(-age))
+		}
 	}
 	const day = 24 * time.Hour
 	for _, one := range []struct {
