@@ -41,6 +41,7 @@ import (
 	"reeve/resource/usagereport"
 	"reeve/resource/user"
 	"reeve/resource/version"
+	"reeve/resource/webhook"
 	"reeve/storage"
 	"reeve/storage/postgres"
 	"reeve/storage/sqlite"
@@ -91,6 +92,11 @@ type app struct {
 	office     *message.Office
 	factors    *factor.Factors
 	registrar  *registration.Registrar
+
+	webhooks   *storage.Table[webhook.Webhook]
+	deliveries *storage.Table[webhook.Delivery]
+	subjects   *storage.Table[webhook.Subject]
+	leases     *storage.Table[webhook.Lease]
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -155,6 +161,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.tallies = table(d, attempt.Schema)
 	a.messages, a.recipients, a.broadcasts = table(d, message.Schema), table(d, message.RecipientSchema), table(d, message.BroadcastSchema)
 	nodes, connections := table(d, presence.NodeSchema), table(d, presence.ConnectionSchema)
+	a.webhooks, a.deliveries = table(d, webhook.Schema), table(d, webhook.DeliverySchema)
+	a.subjects, a.leases = table(d, webhook.SubjectSchema), table(d, webhook.LeaseSchema)
 	overrides := table(d, setting.OverrideSchema)
 	addresses := table(d, allowedaddress.Schema)
 	registrationTokens, registrations := table(d, registration.Schema), table(d, registration.PendingSchema)
@@ -205,7 +213,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), stats.Type(a.stats), usagereport.Type(a.usageReport),
 		},
-	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations))
+	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c))
 }
 
 // declaring keeps the first error of several declarations.

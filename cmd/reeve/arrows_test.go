@@ -61,6 +61,7 @@ var rules = []rule{
 	soleImporter("github.com/boombuler/barcode/...", "reeve/auth/factor", "it draws the picture that an app reads"),
 	soleImporter("github.com/getkin/kin-openapi/...", "reeve/resource/openapi/openapitest", "it checks the document; the program would carry it for nothing"),
 	soleImporter("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
+	soleImporter("github.com/standard-webhooks/...", "reeve/resource/webhook/sender", "requests to endpoints are signed where they are sent"),
 	soleImporter("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
 }
 

@@ -278,6 +278,46 @@ type (
 		Modules  []string       `jsonapi:"attr,modules"`
 		Metrics  map[string]any `jsonapi:"attr,metrics"`
 	}
+	decodedWebhook struct {
+		ID                    string             `jsonapi:"primary,webhook"`
+		URL                   string             `jsonapi:"attr,url"`
+		Description           *string            `jsonapi:"attr,description"`
+		Events                []string           `jsonapi:"attr,events"`
+		CreatedAt             time.Time          `jsonapi:"attr,created_at,iso8601"`
+		PausedAt              *time.Time         `jsonapi:"attr,paused_at,iso8601"`
+		Failing               bool               `jsonapi:"attr,failing"`
+		FailingSince          *time.Time         `jsonapi:"attr,failing_since,iso8601"`
+		LastRetryAt           *time.Time         `jsonapi:"attr,last_retry_at,iso8601"`
+		RetryInterval         int64              `jsonapi:"attr,retry_interval"`
+		NextAttemptAt         *time.Time         `jsonapi:"attr,next_attempt_at,iso8601"`
+		LastDeliveredEvent    *int64             `jsonapi:"attr,last_delivered_event"`
+		FormerSecretExpiresAt *time.Time         `jsonapi:"attr,former_secret_expires_at,iso8601"`
+		Secret                *string            `jsonapi:"attr,secret"` // in the answer to its creation
+		Deliveries            []*decodedDelivery `jsonapi:"relation,deliveries"`
+		Topics                []*decodedTopic    `jsonapi:"relation,topics"`
+	}
+	decodedDelivery struct {
+		ID            string        `jsonapi:"primary,webhook-delivery"`
+		Topic         string        `jsonapi:"attr,topic"`
+		State         string        `jsonapi:"attr,state"`
+		Attempts      int64         `jsonapi:"attr,attempts"`
+		Status        *int64        `jsonapi:"attr,status"`
+		Error         *string       `jsonapi:"attr,error"`
+		Duration      int64         `jsonapi:"attr,duration_ms"`
+		CreatedAt     time.Time     `jsonapi:"attr,created_at,iso8601"`
+		LastAttemptAt time.Time     `jsonapi:"attr,last_attempt_at,iso8601"`
+		NextAttemptAt *time.Time    `jsonapi:"attr,next_attempt_at,iso8601"`
+		Position      int64         `jsonapi:"attr,position"`
+		Webhook       *decodedURL   `jsonapi:"relation,webhook"`
+		Event         *decodedCause `jsonapi:"relation,event"`
+	}
+	decodedTopic struct {
+		ID                 string      `jsonapi:"primary,webhook-topic"`
+		Topic              string      `jsonapi:"attr,topic"`
+		LastDeliveredEvent int64       `jsonapi:"attr,last_delivered_event"`
+		LastDeliveredAt    time.Time   `jsonapi:"attr,last_delivered_at,iso8601"`
+		Webhook            *decodedURL `jsonapi:"relation,webhook"`
+	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
 		Version string  `jsonapi:"attr,version"`
@@ -310,6 +350,10 @@ type (
 		ID   string `jsonapi:"primary,message"`
 		Body string `jsonapi:"attr,body"`
 	}
+	decodedURL struct {
+		ID  string `jsonapi:"primary,webhook"`
+		URL string `jsonapi:"attr,url"`
+	}
 	decodedEntry struct {
 		ID           string `jsonapi:"primary,contact"`
 		Subscription string `jsonapi:"attr,subscription"`
@@ -328,6 +372,7 @@ var decoded = map[string]any{
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
 	"stats": decodedStats{}, "usage-report": decodedReport{},
+	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of
@@ -362,6 +407,7 @@ func TestGoogleDecodes(t *testing.T) {
 			one(t, made)
 		}
 		s.app.enrol(t, quentin)
+		s.toldWebhook()
 		if token := s.get("tokens/" + created["token"]); dig(token, "data", "attributes", "token") != nil {
 			t.Error("a token is shown again")
 		}

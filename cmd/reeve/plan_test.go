@@ -27,6 +27,7 @@ import (
 	"reeve/resource/session"
 	"reeve/resource/token"
 	"reeve/resource/user"
+	"reeve/resource/webhook"
 	"reeve/storage"
 )
 
@@ -41,6 +42,9 @@ func TestPlans(t *testing.T) {
 		planned(t, a.clients, client.Schema)
 		planned(t, a.roles, role.Schema)
 		planned(t, a.second, authenticator.Schema)
+		planned(t, a.webhooks, webhook.Schema)
+		planned(t, a.deliveries, webhook.DeliverySchema)
+		planned(t, a.subjects, webhook.SubjectSchema)
 		planned(t, a.database.Events(), event.Schema)
 		plannedStreams(t, a)
 	})
@@ -119,6 +123,9 @@ func crowded(t *testing.T, uri string) *app {
 	var clients []*client.Client
 	var roles []*role.Role
 	var second []*authenticator.Authenticator
+	var webhooks []*webhook.Webhook
+	var deliveries []*webhook.Delivery
+	var topics []*webhook.Subject
 	var events []*resource.Event
 	now := time.Now()
 	for i, u := range users.Rows {
@@ -132,6 +139,13 @@ func crowded(t *testing.T, uri string) *app {
 			kind = authenticator.Passkey
 		}
 		second = append(second, &authenticator.Authenticator{ID: ulid.Make(), Kind: kind, User: u.ID, Transports: []string{}, CreatedAt: now})
+		w := &webhook.Webhook{ID: ulid.Make(), URL: "https://hooks.example.com/" + name, Events: []string{"*.*"}, SigningKey: name, CreatedAt: now, LastDelivered: int64(i)}
+		d := &webhook.Delivery{ID: ulid.Make(), Webhook: w.ID, Position: int64(i), Topic: "user." + name, State: webhook.Delivered, CreatedAt: now.Add(time.Duration(i) * time.Second), LastAttemptAt: now}
+		if i%100 == 0 {
+			w.PausedAt, w.FailingSince, w.LastRetryAt, w.RetryInterval, d.State = now, now, now, int64(i), webhook.Failing
+		}
+		webhooks, deliveries = append(webhooks, w), append(deliveries, d)
+		topics = append(topics, &webhook.Subject{ID: ulid.Make(), Webhook: w.ID, Topic: d.Topic, LastDelivered: int64(i), LastDeliveredAt: now})
 		verb, actor := resource.Update, &auth.Principal{Type: "user", ID: u.ID}
 		if i%100 == 0 {
 			verb, actor = "lock", auth.System
@@ -142,7 +156,8 @@ func crowded(t *testing.T, uri string) *app {
 	}
 	for _, err := range []error{
 		a.tokens.Create(t.Context(), tokens...), a.groups.Create(t.Context(), groups...), a.clients.Create(t.Context(), clients...),
-		a.roles.Create(t.Context(), roles...), a.second.Create(t.Context(), second...), a.database.Record(t.Context(), events...),
+		a.roles.Create(t.Context(), roles...), a.second.Create(t.Context(), second...), a.webhooks.Create(t.Context(), webhooks...),
+		a.deliveries.Create(t.Context(), deliveries...), a.subjects.Create(t.Context(), topics...), a.database.Record(t.Context(), events...),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -34,7 +34,8 @@ import (
 // Nobody has to name one: what passes by in a request or an answer, where secrets have their places, is one.
 type secrets struct {
 	mu     sync.RWMutex
-	names  map[string]bool   // of members and parameters that are secrets
+	names  map[string]bool   // of members and parameters that are secrets ...
+	plain  map[string]bool   // ... but not as attributes of these types: "webhook url"
 	public map[string]bool   // what documents show as an example
 	whence map[string]string // of each secret
 	forms  map[uint64][]form // by their first bytes
@@ -51,7 +52,7 @@ type form struct{ text, secret string }
 const minSecret = 8
 
 func newSecrets() *secrets {
-	s := &secrets{names: map[string]bool{}, public: map[string]bool{}, whence: map[string]string{}, forms: map[uint64][]form{}}
+	s := &secrets{names: map[string]bool{}, plain: map[string]bool{}, public: map[string]bool{}, whence: map[string]string{}, forms: map[uint64][]form{}}
 	for _, name := range []string{
 		"access_token", "refresh_token", "token", "code", "code_verifier", "device_code", "user_code", "client_secret", "password", "registration",
 	} {
@@ -66,6 +67,9 @@ func (s *secrets) learn(types []*resource.Description) {
 	defer s.mu.Unlock()
 	for _, d := range types {
 		all := d.Attributes
+		for _, a := range all {
+			s.plain[d.Name+" "+a.Name] = a.Visible() && !a.Once
+		}
 		for _, action := range d.Actions {
 			all = append(all[:len(all):len(all)], action.Arguments...)
 		}
@@ -78,10 +82,11 @@ func (s *secrets) learn(types []*resource.Description) {
 	}
 }
 
-func (s *secrets) named(name string) bool {
+// named reports whether a member is a secret, of a resource of some type if it is of any.
+func (s *secrets) named(name, typ string) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return s.names[name]
+	return s.names[name] && !s.plain[typ+" "+name]
 }
 
 // add has a text be a secret from now on.
@@ -165,20 +170,23 @@ func (s *secrets) report() []string {
 
 // members adds the secrets of a JSON text.
 func (s *secrets) members(text []byte, whence string) {
-	var walk func(name string, v any)
-	walk = func(name string, v any) {
+	var walk func(name, typ string, v any)
+	walk = func(name, typ string, v any) {
 		switch v := v.(type) {
 		case map[string]any:
+			if of, ok := v["type"].(string); ok {
+				typ = of
+			}
 			for name, member := range v {
-				walk(name, member)
+				walk(name, typ, member)
 			}
 		case []any:
 			for _, item := range v {
-				walk(name, item)
+				walk(name, typ, item)
 			}
 		case string:
 			// A code is that of an error; registration tokens are for administrators to read.
-			if s.named(name) && name != "code" && !(name == "token" && strings.Contains(whence, "/regist")) {
+			if s.named(name, typ) && name != "code" && !(name == "token" && strings.Contains(whence, "/regist")) {
 				s.add(v, whence+", "+name)
 			}
 			if name == "user_code" { // people type it without the hyphen
@@ -191,14 +199,14 @@ func (s *secrets) members(text []byte, whence string) {
 		if lines.Decode(&document) != nil { // it ends, or was never meant to be understood
 			return
 		}
-		walk("", document)
+		walk("", "", document)
 	}
 }
 
 // parameters adds the secrets of a form or a query.
 func (s *secrets) parameters(values url.Values, whence string) {
 	for name, all := range values {
-		if !s.named(name) || name == "token" && values.Has("do") { // which stands in every page
+		if !s.named(name, "") || name == "token" && values.Has("do") { // which stands in every page
 			continue
 		}
 		for _, value := range all {

@@ -26,6 +26,7 @@ import (
 	"reeve/resource/setting"
 	"reeve/resource/stream"
 	"reeve/resource/version"
+	"reeve/resource/webhook"
 )
 
 // grace is how much longer than the database's timeout requests in flight may take to end after the server has been
@@ -92,14 +93,19 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	workers.Go(func() error { return a.database.Run(working) })
 	workers.Go(func() error { return a.database.Watch(working) })
 	workers.Go(func() error { return a.activity.Run(working) })
-	workers.Go(func() error { return a.modules.Run(working) })
 	workers.Go(func() error { return a.limiter.Run(working) })
 	workers.Go(func() error { return a.settings.Run(working) })
 	workers.Go(func() error { return a.guard.Run(working) })
 	workers.Go(func() error { return a.reloadOn(working) })
-	// A node takes leave once the sessions of its streams are finished.
+	// A node takes leave once the sessions of its streams are finished, and its modules hold nothing any more.
 	present, leave := context.WithCancel(context.WithoutCancel(ctx))
-	workers.Go(func() error { defer leave(); return streams.Run(working) })
+	workers.Go(func() error {
+		defer leave()
+		var holders errgroup.Group
+		holders.Go(func() error { return streams.Run(working) })
+		holders.Go(func() error { return a.modules.Run(working) })
+		return holders.Wait()
+	})
 	workers.Go(func() error { return a.presence.Run(present) })
 	workers.Go(func() error { return a.prune(working, c, authorization) })
 
@@ -200,6 +206,9 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)
 		})},
 		{"messages", kept(c, messagesKeep, a.pruneMessages)},
+		{"webhook deliveries", kept(c, webhooksKeep, func(ctx context.Context, before time.Time) (int, error) {
+			return a.deliveries.Prune(ctx, webhook.Before(before), before)
+		})},
 		{"events", kept(c, eventsKeep, a.database.Prune)},
 	}
 	minute := time.NewTicker(time.Minute)

@@ -16,8 +16,10 @@ import (
 
 	"reeve/auth"
 	"reeve/fixtures"
+	"reeve/resource"
 	"reeve/resource/openapi"
 	"reeve/resource/openapi/openapitest"
+	"reeve/resource/webhook"
 )
 
 var specInfo = openapi.Info{Version: "test", TokenURL: "https://reeve.example.com/oauth2/token", Basic: true}
@@ -57,10 +59,16 @@ func TestSpecIsTrue(t *testing.T) {
 		const password = "correct horse battery"                                                                                       // of users that are made here
 		change := func(int) map[string]any { return map[string]any{"current_password": password, "password": password} }
 		email := func(n int) map[string]any { return map[string]any{"email": fmt.Sprintf("changed-%d@example.com", n)} }
+		quiet := func(n int) map[string]any {
+			return map[string]any{"events": []string{"module.deleted"}, "description": fmt.Sprint("made ", n)}
+		} // of which nobody is told
 		named := func(n int) map[string]any { return map[string]any{"value": fmt.Sprint("named ", n)} }
 		err = openapitest.Check(doc, openapitest.Server{
 			Do: func(r *http.Request) *http.Response {
 				r = r.Clone(t.Context())
+				if id, ok := strings.CutSuffix(r.URL.Path, "/reset"); ok {
+					s.fails(id[strings.LastIndex(id, "/")+1:])
+				}
 				r.RequestURI, r.URL.Scheme, r.URL.Host = "", "http", s.bases[0][len("http://"):]
 				if r.Header.Get("Authorization") == "" {
 					r.SetBasicAuth(s.whoCalls(r.URL.Path, password))
@@ -84,6 +92,12 @@ func TestSpecIsTrue(t *testing.T) {
 				s.app.enrol(t, id)
 				held, err := s.app.factors.Of(t.Context(), ulid.MustParse(id))
 				return held[0].ID.String(), err
+			}, "webhook-delivery": func() (string, error) {
+				_, d, _ := s.toldWebhook()
+				return d.ID.String(), nil
+			}, "webhook-topic": func() (string, error) {
+				_, _, topic := s.toldWebhook()
+				return topic.ID.String(), nil
 			}},
 			Members: map[string]func(int) map[string]any{
 				"createRole":       func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made-", n)} },
@@ -103,6 +117,7 @@ func TestSpecIsTrue(t *testing.T) {
 				"bulkMessages": func(int) map[string]any {
 					return map[string]any{"messages": []any{map[string]any{"to": "quentin", "body": "So it goes."}}}
 				},
+				"createWebhook": quiet, "updateWebhook": quiet,
 				"createRegistrationToken": func(n int) map[string]any { return map[string]any{"token": fmt.Sprint("made-", n)} },
 				"createGroup":             func(n int) map[string]any { return map[string]any{"key": fmt.Sprint("made-", n)} },
 			},
@@ -111,6 +126,19 @@ func TestSpecIsTrue(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// fails has a webhook, if there is one of this id, fail to be told of something, so that it can be reset.
+func (s *server) fails(id string) {
+	s.Helper()
+	parsed, err := ulid.Parse(id)
+	if err != nil {
+		return
+	}
+	_, err = s.app.webhooks.Update(s.Context(), parsed, func(w *webhook.Webhook) error { w.FailingSince = time.Now(); return nil })
+	if err != nil && !resource.Is(err, resource.NotFound) {
+		s.Fatal(err)
+	}
 }
 
 // whoCalls is who may call a path, with a password: the demo's administrator, but for what everybody does about

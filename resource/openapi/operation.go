@@ -273,6 +273,9 @@ func (b *builder) describeRelated(d *resource.Description, r *resource.Reference
 	name, target := pascal(d.Name)+pascal(r.Name), b.about(r.Type)
 	if r.Many {
 		if target != nil { // its module is loaded
+			if name == pascal(target.Plural) { // webhooks/{id}/deliveries is not webhook-deliveries
+				name = "Related" + name
+			}
 			c.id, c.reads, c.answer = "list"+name, r.Type+":"+resource.List, b.listDocument(target)
 			c.parameters = slices.Concat(parameters, pages(), b.whole(target))
 			b.addList(d, c)

@@ -82,6 +82,9 @@ func New(c Config) *Keeper {
 	return &Keeper{config: c, id: ulid.Make(), others: map[ulid.ULID]sighting{}}
 }
 
+// ID is that of the node. What refers to it, and goes with it, is held as long as the node lives.
+func (k *Keeper) ID() ulid.ULID { return k.id }
+
 // Join makes the node known, so that streams can be open on it.
 func (k *Keeper) Join(ctx context.Context) error {
 	if err := k.config.Nodes.Create(ctx, &Node{ID: k.id}); err != nil {
