@@ -22,6 +22,8 @@ import (
 type Options struct {
 	MasterKey []byte       // 32 bytes that seal the data keys; nil: schemas with Secret attributes are refused
 	Log       *slog.Logger // nil for the default one
+	// FormerMasterKeys open data keys that the master key does not; [DB.Migrate] then seals those under the master key.
+	FormerMasterKeys [][]byte
 
 	// Timeout is how long a read, or a transaction as a whole, may take, waiting for a connection included; default
 	// [DefaultTimeout]. What takes longer is Unavailable. A context with a deadline of its own keeps that instead.
@@ -48,7 +50,7 @@ type DB struct {
 	bindType int // of sqlx
 	pools    Pools
 	options  Options
-	keys     keys
+	keys     keyring
 	totals   totals
 	watch    *watch
 
@@ -58,8 +60,8 @@ type DB struct {
 	tables []*layout // in the order in which they were declared
 }
 
-// Open opens the database of a URL. It brings nothing up to date; [DB.Migrate] does. A master key that does not
-// open the data keys of the database is an error here.
+// Open opens the database of a URL. It brings nothing up to date; [DB.Migrate] does. If no master key
+// opens the data keys of the database, that is [ErrMasterKey].
 func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()

@@ -54,6 +54,9 @@ type Traits struct {
 	TableSuffix       string // what follows the parentheses of CREATE TABLE
 	Position          string // the function that finds the place of its second argument in its first, from 1; 0 if none
 	ForUpdate         string // what holds the rows of a SELECT against other writers; empty if there is one writer
+	ForShare          string // keeps the row of a SELECT as it is, together with others who do; empty if there is one writer
+	LockRows          string // a format for the name of a table that waits in turn until nobody writes it or holds rows of it, and keeps them from it; empty if there is one writer
+	ColumnsOf         string // names the tables in reeve_schemas (name), in their order, with their columns (column) of the type of its parameter
 	LockTable         string // a format for the name of a table that keeps other writers from it; empty if there is one writer
 	Lock              string // takes the lock of its parameter, a number, for the transaction; empty if there is one writer
 	TryLock           string // tries to, without waiting; answers whether it did

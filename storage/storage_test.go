@@ -455,9 +455,8 @@ func TestMigrateTogether(t *testing.T) {
 // Secrets are sealed for their place: they are nowhere in the database, and do not open elsewhere or under
 // another master key.
 func TestSecrets(t *testing.T) {
-	schema := accounts(resource.Attr("seed", func(a *account) *string { return &a.Seed }).Secret())
 	servers(t, func(t *testing.T, s server) {
-		accounts := table(t, s, schema)
+		accounts := table(t, s, withSeed)
 		one, two := newAccount(1), newAccount(2)
 		one.Seed, two.Seed = "open sesame", ""
 		if err := accounts.Create(t.Context(), one, two); err != nil {
@@ -488,7 +487,7 @@ func TestSecrets(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		if _, err := storage.NewTable(db, schema); err == nil {
+		if _, err := storage.NewTable(db, withSeed); err == nil {
 			t.Error("secrets are stored without a master key")
 		}
 	})

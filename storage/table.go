@@ -133,7 +133,7 @@ func (t *Table[T]) Linkage(name string) *Linkage {
 }
 
 // List answers a page, from one state of the database.
-func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T], error) {
+func (t *Table[T]) List(ctx context.Context, q resource.Query) (page resource.Page[T], err error) {
 	ctx, cancel := t.db.bounded(ctx)
 	defer cancel()
 	p := t.listing(q)
@@ -142,9 +142,10 @@ func (t *Table[T]) List(ctx context.Context, q resource.Query) (resource.Page[T]
 		in.members, p.columns = t.some(q.Fields, p.keys)
 	}
 	if q.Of != nil {
-		return t.of(ctx, q, p.columns, in)
+		err = t.db.opening(ctx, func() error { page, err = t.of(ctx, q, p.columns, in); return err })
+		return page, err
 	}
-	page, err := fetch(ctx, t.layout, p, in)
+	err = t.db.opening(ctx, func() error { page, err = fetch(ctx, t.layout, p, in); return err })
 	if err == nil && q.Hold {
 		err = t.holdAll(ctx, q, &page)
 	}
@@ -228,9 +229,11 @@ func (t *Table[T]) Get(ctx context.Context, id ulid.ULID) (*T, error) {
 func (t *Table[T]) one(ctx context.Context, q querier, text string, id ulid.ULID) (*T, error) {
 	in := t.reader()
 	var found *T
-	err := query(ctx, q, text, []any{t.db.dialect.Value(id)}, func(row []driver.Value) error {
-		found = t.schema.Row()
-		return in.scan(found, row)
+	err := t.db.opening(ctx, func() error {
+		return query(ctx, q, text, []any{t.db.dialect.Value(id)}, func(row []driver.Value) error {
+			found = t.schema.Row()
+			return in.scan(found, row)
+		})
 	})
 	if err != nil {
 		return nil, t.db.failed(err)
@@ -263,7 +266,7 @@ func (t *Table[T]) Create(ctx context.Context, rows ...*T) error {
 					b.write(", ")
 				}
 				b.write("(")
-				if err := t.bindRow(b, row); err != nil {
+				if err := t.bindRow(ctx, tx, b, row); err != nil {
 					return err
 				}
 				b.write(")")
@@ -276,12 +279,12 @@ func (t *Table[T]) Create(ctx context.Context, rows ...*T) error {
 	})
 }
 
-func (t *Table[T]) bindRow(b *builder, row *T) error {
+func (t *Table[T]) bindRow(ctx context.Context, tx *transaction, b *builder, row *T) error {
 	id := *t.schema.ID(row)
 	b.bind(id)
 	for i := range t.members {
 		m := &t.members[i]
-		v, err := t.stored(m, id, m.value(row))
+		v, err := t.stored(ctx, tx, m, id, m.value(row))
 		if err != nil {
 			return err
 		}
@@ -297,14 +300,18 @@ func (t *Table[T]) bindRow(b *builder, row *T) error {
 }
 
 // stored is a plain value as the driver takes it.
-func (t *Table[T]) stored(m *member[T], id ulid.ULID, plain any) (any, error) {
+func (t *Table[T]) stored(ctx context.Context, tx *transaction, m *member[T], id ulid.ULID, plain any) (any, error) {
 	switch {
 	case plain == nil && !m.column.null:
 		return nil, resource.Errorf(resource.Required, "%s is missing", m.column.member).At(m.column.object(), m.column.member)
 	case plain == nil:
 		return nil, nil
 	case m.column.kind == Sealed:
-		return t.db.keys.seal(plain.(string), t.layout.table, m.column.name, id)
+		k, err := t.db.sealing(ctx, tx)
+		if err != nil {
+			return nil, err
+		}
+		return k.seal([]byte(plain.(string)), t.layout.table, m.column.name, id)
 	}
 	return t.db.dialect.Value(plain), nil
 }
@@ -325,7 +332,7 @@ func (t *Table[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) err
 			return err
 		}
 		b := &builder{layout: t.layout}
-		loud, err := t.assignments(b, id, row, before)
+		loud, err := t.assignments(ctx, tx, b, id, row, before)
 		if err != nil || b.Len() == 0 {
 			return err
 		}
@@ -349,31 +356,31 @@ func (t *Table[T]) Update(ctx context.Context, id ulid.ULID, change func(*T) err
 // answers how many rows those were. It leaves no event: it is for what nobody needs to be told. The members are no
 // secrets.
 func (t *Table[T]) Assign(ctx context.Context, where resource.Condition, as *T, members ...string) (changed int, err error) {
-	b := &builder{layout: t.layout}
-	b.write("UPDATE ", quote(t.layout.table), " SET ")
-	loud := false
-	for i := range t.members {
-		m := &t.members[i]
-		if !slices.Contains(members, m.column.member) {
-			continue
-		}
-		if len(b.args) > 0 {
-			b.write(", ")
-		}
-		v, err := t.stored(m, ulid.ULID{}, m.value(as))
-		if err != nil {
-			return 0, err
-		}
-		b.write(quote(m.column.name), " = ")
-		b.bindRaw(v)
-		loud = loud || !m.column.quiet
-	}
-	b.write(" WHERE ")
-	b.condition(where)
-	if b.err != nil {
-		return 0, b.err
-	}
 	err = t.db.within(ctx, func(ctx context.Context, tx *transaction) error {
+		b := &builder{layout: t.layout}
+		b.write("UPDATE ", quote(t.layout.table), " SET ")
+		loud := false
+		for i := range t.members {
+			m := &t.members[i]
+			if !slices.Contains(members, m.column.member) {
+				continue
+			}
+			if len(b.args) > 0 {
+				b.write(", ")
+			}
+			v, err := t.stored(ctx, tx, m, ulid.ULID{}, m.value(as))
+			if err != nil {
+				return err
+			}
+			b.write(quote(m.column.name), " = ")
+			b.bindRaw(v)
+			loud = loud || !m.column.quiet
+		}
+		b.write(" WHERE ")
+		b.condition(where)
+		if b.err != nil {
+			return b.err
+		}
 		result, err := tx.ExecContext(ctx, b.String(), b.args...)
 		if err != nil {
 			return t.db.undo(tx, t.layout.refused(err, false))
@@ -387,14 +394,16 @@ func (t *Table[T]) Assign(ctx context.Context, where resource.Condition, as *T, 
 
 // assignments appends the columns that differ from what they were, and reports whether one of them is no mere
 // activity.
-func (t *Table[T]) assignments(b *builder, id ulid.ULID, row *T, before []any) (loud bool, err error) {
+func (t *Table[T]) assignments(
+	ctx context.Context, tx *transaction, b *builder, id ulid.ULID, row *T, before []any,
+) (loud bool, err error) {
 	for i := range t.members {
 		m := &t.members[i]
 		value := m.value(row)
 		if value == before[i] {
 			continue
 		}
-		v, err := t.stored(m, id, value)
+		v, err := t.stored(ctx, tx, m, id, value)
 		if err != nil {
 			return false, err
 		}

@@ -20,6 +20,7 @@ import (
 	"reeve/resource/authenticator"
 	"reeve/resource/client"
 	"reeve/resource/contact"
+	"reeve/resource/encryption"
 	"reeve/resource/event"
 	"reeve/resource/group"
 	"reeve/resource/idempotency"
@@ -119,15 +120,15 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 	if dialect == nil {
 		return nil, fmt.Errorf("configuration: database.uri must begin with sqlite:// or postgres://")
 	}
-	key, err := c.masterKey()
+	key, former, err := c.masterKeys()
 	if err != nil {
 		return nil, err
 	}
 	db, err := storage.Open(ctx, dialect, uri, storage.Options{
-		MasterKey: key, Log: a.log, Timeout: databaseTimeout.In(c), CountBudget: databaseCountBudget.In(c), Connections: databaseMaxConnections.In(c),
+		MasterKey: key, FormerMasterKeys: former, Log: a.log, Timeout: databaseTimeout.In(c), CountBudget: databaseCountBudget.In(c), Connections: databaseMaxConnections.In(c),
 	})
 	if err != nil {
-		return nil, err
+		return nil, explained(err)
 	}
 	if err := a.declare(c, db); err != nil {
 		return nil, fmt.Errorf("%w (and closing: %v)", err, db.Close())
@@ -211,7 +212,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			passwordlink.Type(a.links, a.recipient, c.publicBase()),
 			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
-			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), stats.Type(a.stats), usagereport.Type(a.usageReport),
+			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
 		},
 	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c))
 }

@@ -233,6 +233,11 @@ type (
 		StartedAt time.Time `jsonapi:"attr,started_at,iso8601"`
 		Nodes     int64     `jsonapi:"attr,nodes"`
 	}
+	decodedEncryption struct {
+		ID             string `jsonapi:"primary,encryption"`
+		PrimaryDataKey int64  `jsonapi:"attr,primary_data_key"`
+		DataKeys       int64  `jsonapi:"attr,data_keys"`
+	}
 	decodedPasswordLink struct {
 		ID        string       `jsonapi:"primary,password-link"`
 		Purpose   string       `jsonapi:"attr,purpose"`
@@ -368,7 +373,7 @@ type (
 var decoded = map[string]any{
 	"contact": decodedContact{}, "room": decodedRoom{}, "user": decodedUser{}, "session": decodedSession{}, "token": decodedToken{}, "group": decodedGroup{}, "client": decodedClient{},
 	"module": decodedModule{}, "type": decodedType{}, "me": decodedMe{}, "version": decodedVersion{}, "event": decodedEvent{},
-	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{},
+	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{}, "encryption": decodedEncryption{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
 	"stats": decodedStats{}, "usage-report": decodedReport{},

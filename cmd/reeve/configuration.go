@@ -62,8 +62,10 @@ var (
 		return nil
 	}).Fixed().Restart()
 
-	secretsMasterKey     = setting.New("secrets.master_key", "", "The key that seals secrets: 32 bytes in base64.").Fixed().Secret().Restart()
-	secretsMasterKeyFile = setting.New("secrets.master_key_file", "", "The file that holds the master key.").Fixed().Restart()
+	secretsMasterKey        = setting.New("secrets.master_key", "", "The key that seals secrets: 32 bytes in base64.").Fixed().Secret().Restart()
+	secretsMasterKeyFile    = setting.New("secrets.master_key_file", "", "The file that holds the master key.").Fixed().Restart()
+	secretsFormerMasterKeys = setting.New("secrets.former_master_keys", []string(nil),
+		"The master keys before: a database that one of them opens is sealed under the master key at the start.").Fixed().Secret().Restart()
 
 	authBasicEnabled = setting.New("auth.basic.enabled", true, "Whether users may send their name and password with each request.")
 
@@ -107,7 +109,7 @@ var (
 // declarations are the settings of the core, and of the modules that come with the program.
 var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, httpAllowedAddresses, clientsSetting, adminClients,
-	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile,
+	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile, secretsFormerMasterKeys,
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	webhooksAllowPrivate, webhooksAllowedNetworks, webhooksTimeout, webhooksPauseAfter, webhooksKeep,
@@ -381,9 +383,28 @@ func (c *configuration) masterKey() ([]byte, error) {
 		}
 		text = string(content)
 	}
+	return decodeKey(text)
+}
+
+// masterKeys are the master key, and those before it.
+func (c *configuration) masterKeys() (key []byte, former [][]byte, err error) {
+	if key, err = c.masterKey(); err != nil {
+		return nil, nil, err
+	}
+	for _, text := range secretsFormerMasterKeys.In(c) {
+		key, err := decodeKey(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		former = append(former, key)
+	}
+	return key, former, nil
+}
+
+func decodeKey(text string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimSpace(text))
 	if err != nil || len(key) != 32 {
-		return nil, errors.New("configuration: the master key must be 32 bytes in base64")
+		return nil, errors.New("configuration: a master key must be 32 bytes in base64")
 	}
 	return key, nil
 }

@@ -41,17 +41,20 @@ const (
 // Traits are the facts about PostgreSQL.
 func (Dialect) Traits() storage.Traits {
 	return storage.Traits{
-		Name: name, Position: "strpos", Among: [2]string{"= ANY (ARRAY(", "))"}, ForUpdate: " FOR UPDATE", MaxParameters: 65535, NullsLast: true, LimitedParts: true,
+		Name: name, Position: "strpos", Among: [2]string{"= ANY (ARRAY(", "))"}, ForUpdate: " FOR UPDATE", ForShare: " FOR SHARE", MaxParameters: 65535, NullsLast: true, LimitedParts: true,
 		ReadAs: map[resource.Kind][2]string{ // as bytes: lib/pq makes a text of an id, and takes 200 ns to parse a time
 			resource.ID: {"uuid_send(", ")"}, resource.Time: {"timestamptz_send(", ")"},
 		},
-		Snapshot:  "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		Analyze:   "ANALYZE",
-		State:     "SELECT pg_current_snapshot()::text", // which commits can be seen
-		Notify:    "NOTIFY " + channel,
-		Explain:   "EXPLAIN ",
-		Size:      "SELECT pg_database_size(current_database())",
-		Triggers:  "SELECT tgname FROM pg_trigger WHERE tgrelid = ($1)::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
+		Snapshot: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		Analyze:  "ANALYZE",
+		State:    "SELECT pg_current_snapshot()::text", // which commits can be seen
+		Notify:   "NOTIFY " + channel,
+		Explain:  "EXPLAIN ",
+		Size:     "SELECT pg_database_size(current_database())",
+		Triggers: "SELECT tgname FROM pg_trigger WHERE tgrelid = ($1)::regclass AND NOT tgisinternal AND tgenabled IN ('O', 'A')",
+		ColumnsOf: `SELECT s.name, a.attname AS "column" FROM reeve_schemas AS s JOIN pg_attribute AS a ON a.attrelid = to_regclass(quote_ident(s.name))
+			WHERE a.attnum > 0 AND NOT a.attisdropped AND format_type(a.atttypid, a.atttypmod) = $1 ORDER BY s.name, a.attnum`,
+		LockRows:  "LOCK TABLE %s IN EXCLUSIVE MODE",
 		LockTable: "LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE",
 		Lock:      "SELECT pg_advisory_xact_lock($1)",
 		TryLock:   "SELECT pg_try_advisory_xact_lock($1)",

@@ -52,6 +52,8 @@ func (Dialect) Traits() storage.Traits {
 		Snapshot: "BEGIN",
 		State:    "PRAGMA data_version",
 		Size:     "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
+		ColumnsOf: `SELECT s.name, c.name AS "column" FROM reeve_schemas AS s, pragma_table_info(s.name) AS c
+			WHERE c.type = ? ORDER BY s.name, c.cid`,
 		Triggers: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
 	}
 }
@@ -111,8 +113,10 @@ func (Dialect) Type(kind resource.Kind) string {
 		return "INTEGER"
 	case resource.Float:
 		return "REAL"
-	case resource.ID, storage.Sealed:
+	case resource.ID:
 		return "BLOB"
+	case storage.Sealed:
+		return "SEALED BLOB" // to SQLite the same; it tells what is sealed
 	}
 	return "TEXT"
 }
