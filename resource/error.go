@@ -45,6 +45,7 @@ const (
 	TooManyRequests      Code = "too_many_requests"
 	Internal             Code = "internal"
 	Unavailable          Code = "unavailable"
+	Maintenance          Code = "maintenance"
 )
 
 // CodeDescription is what a client sees of a code.
@@ -84,6 +85,7 @@ var Codes = map[Code]CodeDescription{
 	TooManyRequests:      {429, "Too many requests; wait a while."},
 	Internal:             {500, "Something went wrong in the server."},
 	Unavailable:          {503, "The server cannot do this just now; try again."},
+	Maintenance:          {503, "The server is being looked after, and takes no writes."},
 }
 
 // Error is a failure as its code, a sentence about this occurrence, and the place in the request: a JSON
@@ -214,7 +216,7 @@ func (e Errors) RetryAfter() int {
 	seconds := 0
 	for _, err := range e {
 		switch err.Code {
-		case InProgress, TooManyRequests, Unavailable:
+		case InProgress, TooManyRequests, Unavailable, Maintenance:
 			seconds = max(seconds, 1, int(math.Ceil(err.After.Seconds())))
 		}
 	}

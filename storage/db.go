@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+
+	"reeve/resource"
 )
 
 // Options are what a database can be opened with.
@@ -32,6 +34,9 @@ type Options struct {
 	// Connections is how many connections there may be at once, 0 for what the dialect deems best. On SQLite it is
 	// those that read; another one writes. [DB.Watch] has one more of its own, and on PostgreSQL two.
 	Connections int
+	// ReadOnly is asked before each write: while it is true, writes are Maintenance, but for those of [DB.Maintain]. Nil
+	// for never.
+	ReadOnly func() bool
 	// CountBudget is how long the counting of a total that no counter knows may take; default [DefaultCountBudget].
 	CountBudget time.Duration
 }
@@ -112,6 +117,14 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.failed(db.pools.Read.PingContext(ctx))
 }
 
+// Stats are the statistics of the connections, by pool: those that read and those that write, unless they are the same.
+func (db *DB) Stats() map[string]sql.DBStats {
+	if db.pools.Read == db.pools.Write {
+		return map[string]sql.DBStats{"all": db.pools.Write.Stats()}
+	}
+	return map[string]sql.DBStats{"read": db.pools.Read.Stats(), "write": db.pools.Write.Stats()}
+}
+
 // Embedded reports whether the database is part of this process, so that no other one serves it.
 func (db *DB) Embedded() bool { return db.traits.OneWriter }
 
@@ -136,9 +149,10 @@ func (db *DB) Analyze(ctx context.Context) error {
 // transaction is a transaction that a context holds.
 type transaction struct {
 	*sqlx.Tx
-	failed  error // the error that undoes it, whatever its owner says
-	changed bool  // it changes or removes something, see [DB.Generation]
-	after   []func(ctx context.Context)
+	failed    error // the error that undoes it, whatever its owner says
+	changed   bool  // it changes or removes something, see [DB.Generation]
+	maintains bool  // see [DB.Maintain]
+	after     []func(ctx context.Context)
 }
 
 // ofDB is the key of a context's transaction on a database.
@@ -163,15 +177,41 @@ func (db *DB) Transact(ctx context.Context, fn func(ctx context.Context) error) 
 		}
 		return err
 	}
-	return db.within(ctx, func(ctx context.Context, _ *transaction) error { return fn(ctx) })
+	return db.own(ctx, func(ctx context.Context, _ *transaction) error { return fn(ctx) })
 }
 
 // within runs fn in the transaction that the context holds, or else in one of its own. An error of fn alone
-// does not undo a joined transaction.
+// does not undo a joined transaction. It is for what writes.
 func (db *DB) within(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {
-	if tx := db.joined(ctx); tx != nil {
+	tx := db.joined(ctx)
+	if db.options.ReadOnly != nil && db.options.ReadOnly() && ctx.Value(maintaining{db}) == nil && (tx == nil || !tx.maintains) {
+		refused := resource.Errorf(resource.Maintenance, "nothing can be written until the maintenance is over")
+		refused.After = maintenancePause
+		return refused
+	}
+	if tx != nil {
 		return fn(ctx, tx)
 	}
+	return db.own(ctx, fn)
+}
+
+// maintenancePause is how soon whoever may not write is to try again.
+const maintenancePause = 30 * time.Second
+
+// maintaining is the key of a context that writes in spite of [Options.ReadOnly].
+type maintaining struct{ db *DB }
+
+// Maintain is the context with its writes going through in spite of [Options.ReadOnly], and those of the transaction that
+// it holds.
+func (db *DB) Maintain(ctx context.Context) context.Context {
+	if tx := db.joined(ctx); tx != nil {
+		tx.maintains = true
+	}
+	return context.WithValue(ctx, maintaining{db}, true)
+}
+
+// own runs fn in a transaction of its own.
+func (db *DB) own(ctx context.Context, fn func(ctx context.Context, tx *transaction) error) error {
 	ctx, cancel := db.bounded(ctx)
 	defer cancel()
 	for try := 1; ; try++ {

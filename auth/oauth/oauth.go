@@ -288,7 +288,7 @@ func invalid(status int, description string) error { return &requestError{status
 
 // internal turns an error of a store into one for a client: its text goes to the log alone.
 func internal(err error) error {
-	if resource.Is(err, resource.Unavailable) {
+	if resource.Is(err, resource.Unavailable, resource.Maintenance) {
 		unavailable := &oidc.Error{ErrorType: "temporarily_unavailable", Parent: err}
 		return op.NewStatusError(unavailable, http.StatusServiceUnavailable)
 	}

@@ -236,7 +236,7 @@ func (v *visit) fail(err error) {
 		status, title, sentence = refused.status, "This does not work", capital(refused.description)+"."
 	case resource.Is(err, resource.TooManyRequests):
 		status, title, sentence = http.StatusTooManyRequests, "Too many attempts", "Wait a while, then try again."
-	case resource.Is(err, resource.Unavailable):
+	case resource.Is(err, resource.Unavailable, resource.Maintenance):
 		status, title = http.StatusServiceUnavailable, "Not just now"
 	}
 	if status >= http.StatusInternalServerError {

@@ -17,7 +17,7 @@ import (
 
 // newActivity notes the activity of users, sessions and personal tokens in their tables.
 func (a *app) newActivity() *activity.Log {
-	return activity.New(activity.Config{Database: a.database, Log: a.log, Writers: map[string]activity.Writer{
+	return activity.New(activity.Config{Database: a.database, Resting: a.readOnly.Load, Log: a.log, Writers: map[string]activity.Writer{
 		user.Schema.Name: writer(a.users, func(u *user.User) *time.Time { return &u.LastActiveAt }, nil),
 		session.Schema.Name: writer(a.sessions, func(s *session.Session) *time.Time { return &s.LastActiveAt },
 			func(s *session.Session, seen activity.Sighting) { s.Seen(seen.At, seen.From) }),

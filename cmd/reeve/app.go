@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"reeve/auth"
@@ -51,6 +52,7 @@ import (
 // app is the program put together: every command works with one.
 type app struct {
 	log       *slog.Logger
+	metrics   *metrics
 	database  *storage.Outbox
 	engine    *resource.Engine
 	users     *storage.Table[user.User]
@@ -81,6 +83,7 @@ type app struct {
 	passwords *auth.Passwords
 	modules   *module.Loader
 	started   time.Time
+	readOnly  atomic.Bool // see maintenance.read_only
 	config    *configuration
 	settings  *setting.Keeper
 	guard     *allowedaddress.Guard
@@ -125,7 +128,7 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 		return nil, err
 	}
 	db, err := storage.Open(ctx, dialect, uri, storage.Options{
-		MasterKey: key, FormerMasterKeys: former, Log: a.log, Timeout: databaseTimeout.In(c), CountBudget: databaseCountBudget.In(c), Connections: databaseMaxConnections.In(c),
+		MasterKey: key, FormerMasterKeys: former, ReadOnly: a.readOnly.Load, Log: a.log, Timeout: databaseTimeout.In(c), CountBudget: databaseCountBudget.In(c), Connections: databaseMaxConnections.In(c),
 	})
 	if err != nil {
 		return nil, explained(err)
@@ -176,7 +179,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	if a.database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		return err
 	}
-	a.attempts = attempt.New(a.database, a.tallies)
+	a.metrics = a.newMetrics()
+	a.attempts = attempt.New(unrefused{a.database}, a.tallies)
 	a.presence = presence.New(presence.Config{
 		Nodes: nodes, Connections: connections, Connect: a.connect, Finish: a.finish, Alone: db.Embedded(), Log: a.log,
 	})

@@ -101,9 +101,11 @@ var (
 	messagesMulticastPrefix = setting.New("messages.multicast_prefix", "", "What is put before the text of a message to several users.")
 	messagesBroadcastPrefix = setting.New("messages.broadcast_prefix", "", "What is put before the text of a broadcast.")
 
-	streamHeartbeat = setting.New("stream.heartbeat", 15*time.Second, "How long a live stream is silent at most.", atLeast(time.Second))
-	streamPatience  = setting.New("stream.patience", 10*time.Second, "How long a reader of a live stream may take for each piece: then the stream ends.", atLeast(time.Second))
-	logLevel        = setting.New("log.level", "info", "debug, info, warn or error.", checkLevel)
+	streamHeartbeat     = setting.New("stream.heartbeat", 15*time.Second, "How long a live stream is silent at most.", atLeast(time.Second))
+	streamPatience      = setting.New("stream.patience", 10*time.Second, "How long a reader of a live stream may take for each piece: then the stream ends.", atLeast(time.Second))
+	maintenanceReadOnly = setting.New("maintenance.read_only", false,
+		"Whether nothing can be written, on any node, but this setting: writes are 503, reads go on.").Maintenance()
+	logLevel = setting.New("log.level", "info", "debug, info, warn or error.", checkLevel)
 )
 
 // declarations are the settings of the core, and of the modules that come with the program.
@@ -113,7 +115,7 @@ var declarations = []setting.Declaration{
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	webhooksAllowPrivate, webhooksAllowedNetworks, webhooksTimeout, webhooksPauseAfter, webhooksKeep,
-	streamHeartbeat, streamPatience, modulesEnabled, modulesPath, logLevel,
+	streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel,
 }
 
 // Who must have a second factor.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"time"
 
 	"github.com/gorilla/mux"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
 
 	"reeve/auth"
@@ -64,6 +62,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if oauth.Exposed(c.publicBase()) {
 		a.log.Warn("tokens and passwords travel in the clear: serve TLS, or name the https address in http.public_base", "issuer", c.publicBase())
 	}
+	defer maintenanceReadOnly.Follow(c.Store, a.readOnly.Store)()
 	streams := a.newStreams(c, authorization)
 	served := a.mounts(c, authorization, a.authenticator(c, authorization, a.database.Generation), streams)
 	type endpoint struct {
@@ -106,7 +105,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 		holders.Go(func() error { return a.modules.Run(working) })
 		return holders.Wait()
 	})
-	workers.Go(func() error { return a.presence.Run(present) })
+	workers.Go(func() error { return a.presence.Run(a.database.Maintain(present)) }) // a node that is silent is taken for dead
 	workers.Go(func() error { return a.prune(working, c, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
@@ -141,7 +140,7 @@ func stop(server *http.Server, grace time.Duration) error {
 func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator, streams http.Handler) mounts {
 	api := httpapi.New(httpapi.Config{
 		Engine: a.engine, Authenticate: a.authenticate(authenticator), Challenges: authenticator.Challenges, Prefix: c.prefix(),
-		Answers: a.answers, Log: a.log,
+		Answers: a.answers, Log: a.log, Observe: a.metrics.observe,
 	})
 	info := func() openapi.Info {
 		return openapi.Info{
@@ -178,7 +177,7 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 			r.Path("/health/ready").Handler(reads(a.health(true)))
 			r.Path("/health/live").Handler(reads(a.health(false)))
 		},
-		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(reads(promhttp.Handler())) },
+		servePrometheus: func(r *mux.Router) { r.Path("/metrics").Handler(reads(a.metrics.handler())) },
 	}
 }
 
@@ -219,6 +218,9 @@ func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.
 			return nil
 		case <-minute.C:
 		}
+		if a.readOnly.Load() {
+			continue
+		}
 		for _, p := range pruned {
 			if n, err := p.prune(ctx, resource.Cut(time.Now())); err != nil && ctx.Err() == nil {
 				a.log.Warn("what has expired is not removed", "what", p.what, "error", err)
@@ -240,35 +242,6 @@ func kept(
 		}
 		return prune(ctx, now.Add(-keep))
 	}
-}
-
-// logged writes the line of a request that the API does not write itself, and says when to try again. The path is
-// without its query, which may hold secrets.
-func (a *app) logged(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begin, id, seen := time.Now(), httpapi.RequestID(r), &statusWriter{w, http.StatusOK}
-		w.Header().Set("X-Request-Id", id)
-		next.ServeHTTP(seen, r)
-		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.Int("status", seen.status), slog.Duration("duration", time.Since(begin)), slog.String("request", id))
-	})
-}
-
-// statusWriter notes the status of an answer.
-type statusWriter struct {
-	http.ResponseWriter
-	status int
-}
-
-// Unwrap is for [http.ResponseController].
-func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
-	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "1")
-	}
-	w.ResponseWriter.WriteHeader(status)
 }
 
 // reads lets only GET and HEAD through.

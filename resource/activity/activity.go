@@ -42,6 +42,7 @@ type Config struct {
 		Transact(ctx context.Context, fn func(ctx context.Context) error) error
 	}
 	Writers map[string]Writer // by type
+	Resting func() bool       // whether nothing is to be written just now; nil for never
 	Clock   func() time.Time  // default time.Now
 	Log     *slog.Logger
 }
@@ -104,6 +105,9 @@ func (l *Log) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return l.Flush(context.WithoutCancel(ctx), 0)
 		case <-ticker.C:
+		}
+		if l.config.Resting != nil && l.config.Resting() {
+			continue
 		}
 		if err := l.Flush(ctx, Interval); err != nil && ctx.Err() == nil {
 			l.config.Log.WarnContext(ctx, "activity is not written just now", "error", err)

@@ -38,6 +38,7 @@ type Config struct {
 	Prefix       string              // stands before Base in links: "" or "/estate". Requests come without it
 	Answers      *idempotency.Keeper // of every POST with an Idempotency-Key; nil: none is kept
 	Log          *slog.Logger        // one line a request; default slog.Default()
+	Observe      func(Observation)   // is told of every request that was answered; nil: nobody is
 	// Patience is how long a body may take to arrive, and of an export or an import each piece, either way; default 30 s.
 	Patience time.Duration
 }
@@ -45,12 +46,23 @@ type Config struct {
 // patience is [Config.Patience] by default.
 const patience = 30 * time.Second
 
+// Observation is a request that was answered.
+type Observation struct {
+	Route    string // the template of its path, as /api/admin/v1/{type}/{id}; empty if nothing is at the path
+	Type     string // whose path it is, plural; empty if it is none's
+	Method   string
+	Status   int
+	Bytes    int // of the answer's body, before it is compressed
+	Duration time.Duration
+	Stream   bool // it was answered for as long as the client listened
+}
+
 // New serves the JSON:API below [Base]. Every failure there is an error document, that of an unknown path too.
 // The header X-Request-Id of a request is kept, or made; it is in the answer, its errors and the log.
 func New(c Config) http.Handler {
 	h := &handler{
 		engine: c.Engine, authenticate: c.Authenticate, challenges: c.Challenges,
-		base: c.Prefix + Base, answers: c.Answers, log: c.Log, patience: cmp.Or(c.Patience, patience), routes: routes(),
+		base: c.Prefix + Base, answers: c.Answers, log: c.Log, observe: c.Observe, patience: cmp.Or(c.Patience, patience), routes: routes(),
 	}
 	if h.challenges == nil {
 		h.challenges = bearer
@@ -70,6 +82,7 @@ type handler struct {
 	base         string
 	answers      *idempotency.Keeper
 	log          *slog.Logger
+	observe      func(Observation)
 	patience     time.Duration
 	routes       *mux.Router
 }
@@ -101,9 +114,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if cap(*buffer) <= maxPooled {
 		buffers.Put(buffer)
 	}
+	seen := Observation{Route: a.at.route, Method: r.Method, Status: a.status, Bytes: len(a.body), Duration: time.Since(begin)}
+	if a.at.about != nil {
+		seen.Type = a.at.about.Plural
+	}
+	if a.stream != nil && a.stream.begun {
+		seen.Bytes = a.stream.bytes
+	}
+	if h.observe != nil {
+		h.observe(seen)
+	}
 	line := []slog.Attr{
-		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", a.status),
-		slog.Duration("duration", time.Since(begin)), slog.String("request", id),
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("route", seen.Route), slog.Int("status", a.status),
+		slog.Int("bytes", seen.Bytes), slog.Duration("duration", seen.Duration), slog.String("request", id),
 	}
 	if principal != nil {
 		line = append(line, slog.String("principal", principal.Name))
@@ -127,7 +150,7 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 	if err != nil {
 		return principal, a, err
 	}
-	a.allow = at.allow()
+	a.at, a.allow = at, at.allow()
 	if r.Method == http.MethodOptions {
 		a.status = http.StatusNoContent
 		return principal, a, nil
@@ -170,6 +193,7 @@ func (h *handler) serve(dst []byte, w http.ResponseWriter, r *http.Request, id, 
 			rendered.status, rendered.etag, rendered.body = http.StatusNotModified, tag, rendered.body[:0]
 		}
 	}
+	rendered.at = at
 	return principal, rendered, nil
 }
 

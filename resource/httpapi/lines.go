@@ -18,6 +18,7 @@ type stream struct {
 	patience   time.Duration
 	id         string // of the request
 	begun      bool
+	bytes      int // that were sent
 }
 
 func (h *handler) stream(w http.ResponseWriter, id string) *stream {
@@ -33,7 +34,8 @@ func (s *stream) send(lines []byte) error {
 		s.w.WriteHeader(http.StatusOK)
 	}
 	_ = s.controller.SetWriteDeadline(time.Now().Add(s.patience)) // what has no deadlines is no connection
-	if _, err := s.w.Write(lines); err != nil {
+	n, err := s.w.Write(lines)
+	if s.bytes += n; err != nil {
 		return err
 	}
 	return s.controller.Flush()

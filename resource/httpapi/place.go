@@ -28,6 +28,7 @@ const (
 // place is what a path names.
 type place struct {
 	kind      kind
+	route     string // the template that the path has
 	about     *resource.Description
 	id        ulid.ULID
 	key       *resource.Key // finds the resource instead of id
@@ -71,13 +72,14 @@ func (h *handler) locate(r *http.Request) (place, error) {
 		vars[name] = text
 	}
 	if len(vars) == 1 && vars["type"] == resource.Operations {
-		return place{kind: operations}, nil
+		return place{kind: operations, route: Base + "/" + resource.Operations}, nil
 	}
 	about := h.engine.Registry().Describe(vars["type"])
 	if about == nil {
 		return place{}, resource.Errorf(resource.NotFound, "there is no type at this path")
 	}
 	p := place{about: about}
+	p.route, _ = match.Route.GetPathTemplate() // it has one
 	if !p.fill(vars) {
 		return place{}, resource.Errorf(resource.NotFound, "%s have nothing at this path", about.Plural)
 	}

@@ -12,6 +12,7 @@ import (
 
 // answer is an answer before it is written.
 type answer struct {
+	at       place
 	status   int
 	body     []byte // empty for none
 	location string

@@ -10,29 +10,29 @@ import (
 // has goes to otherwise.
 func (l *Loader) Serve(resources []string, otherwise http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		i, handler := l.route(resources, r.URL.Path)
+		i, route, handler := l.route(resources, r.URL.Path)
 		if handler == nil || !i.gate.Enter() {
 			otherwise.ServeHTTP(w, r)
 			return
 		}
 		defer i.gate.Leave()
+		r.Pattern = route // for the log
 		handler.ServeHTTP(w, r)
 	})
 }
 
-// route finds the handler of the longest path that stands for another.
-func (l *Loader) route(resources []string, path string) (of *instance, handler http.Handler) {
-	longest := 0
+// route finds the longest path that stands for another, and its handler.
+func (l *Loader) route(resources []string, path string) (of *instance, longest string, handler http.Handler) {
 	for _, i := range *l.loaded.Load() {
 		for _, route := range i.Routes {
 			below := strings.HasSuffix(route.Path, "/") && strings.HasPrefix(path, route.Path)
-			if (below || path == route.Path) && len(route.Path) > longest && slices.Contains(resources, route.Resource) {
-				of, handler, longest = i, route.Handler, len(route.Path)
+			if (below || path == route.Path) && len(route.Path) > len(longest) && slices.Contains(resources, route.Resource) {
+				of, longest, handler = i, route.Path, route.Handler
 				if guard := l.config.Guards[route.Resource]; guard != nil {
 					handler = guard(handler)
 				}
 			}
 		}
 	}
-	return of, handler
+	return of, longest, handler
 }

@@ -42,13 +42,14 @@ type Declaration interface{ declared() *about }
 
 // about is a setting without its Go type.
 type about struct {
-	name, doc string
-	kind      Kind
-	fallback  any // the default
-	fixed     bool
-	secret    bool
-	restart   bool
-	parse     func(v any) (any, error) // from a JSON-like value; the error follows the name in a sentence
+	name, doc   string
+	kind        Kind
+	fallback    any // the default
+	fixed       bool
+	secret      bool
+	restart     bool
+	maintenance bool
+	parse       func(v any) (any, error) // from a JSON-like value; the error follows the name in a sentence
 }
 
 func (a *about) declared() *about { return a }
@@ -77,6 +78,9 @@ func (s *Setting[T]) Fixed() *Setting[T] { s.fixed = true; return s }
 
 // Secret has the values kept out of answers, events and logs, and sealed where they are stored.
 func (s *Setting[T]) Secret() *Setting[T] { s.secret = true; return s }
+
+// Maintenance says that the setting can be changed while nothing else can be written.
+func (s *Setting[T]) Maintenance() *Setting[T] { s.maintenance = true; return s }
 
 // Restart says that a change has its effect with the next start of the program.
 func (s *Setting[T]) Restart() *Setting[T] { s.restart = true; return s }

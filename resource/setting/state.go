@@ -81,6 +81,8 @@ var OverrideSchema = resource.Schema[Override]{
 type Database interface {
 	Lock(ctx context.Context, name string) error
 	AfterCommit(ctx context.Context, do func(ctx context.Context)) error
+	// Maintain lets the transaction that the context holds write also while nothing else may.
+	Maintain(ctx context.Context) context.Context
 	Follow(ctx context.Context, look func(ctx context.Context) error)
 }
 
@@ -190,6 +192,7 @@ func (k *Keeper) update(ctx context.Context, id ulid.ULID, change func(*State) e
 	if err := k.config.Database.Lock(ctx, "settings"); err != nil {
 		return nil, err
 	}
+	ctx = k.maintained(ctx, id)
 	states, err := k.states(ctx)
 	if err != nil {
 		return nil, err
@@ -221,6 +224,7 @@ func (k *Keeper) update(ctx context.Context, id ulid.ULID, change func(*State) e
 
 // remove takes away what is stored of a setting, which then is what the file says, or the environment, or a flag.
 func (k *Keeper) remove(ctx context.Context, id ulid.ULID) error {
+	ctx = k.maintained(ctx, id)
 	err := k.config.Overrides.Delete(ctx, id)
 	if resource.Is(err, resource.NotFound) {
 		return resource.Errorf(resource.Ended, "nothing is stored of this setting")
@@ -229,6 +233,19 @@ func (k *Keeper) remove(ctx context.Context, id ulid.ULID) error {
 		return err
 	}
 	return k.committed(ctx)
+}
+
+// maintained is the context in which a setting is changed, see [Setting.Maintenance].
+func (k *Keeper) maintained(ctx context.Context, id ulid.ULID) context.Context {
+	s := k.config.Store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, a := range s.settings {
+		if a.maintenance && idOf(name) == id {
+			return k.config.Database.Maintain(ctx)
+		}
+	}
+	return ctx
 }
 
 // committed has the store know of what the transaction stores once it is committed. If that fails, Run sees it.
