@@ -44,7 +44,7 @@ func TestMasterKey(t *testing.T) {
 		}{
 			{nil, true},
 			{[]string{another}, false},
-			{[]string{another, `REEVE_SECRETS__FORMER_MASTER_KEYS=["` + testKey + `"]`}, true},
+			{[]string{another, "REEVE_SECRETS__FORMER_MASTER_KEYS=" + testKey}, true},
 			{[]string{another}, true},
 			{nil, false},
 		} {
