@@ -87,10 +87,11 @@ func (db *DB) changeKeys(ctx context.Context, change func(k *keys, m *keyset.Man
 
 // Resealing is how far the sealing of all secrets under the primary key has come. The zero value is the beginning.
 type Resealing struct {
-	Key   int64     // the primary key since the beginning
-	Table string    // the one in which it is
-	After ulid.ULID // the last row
-	Done  bool      // the other keys are retired
+	Key     int64     // the primary key since the beginning
+	Table   string    // the one in which it is
+	After   ulid.ULID // the last row
+	Through bool      // no table is left
+	Done    bool      // the other keys are retired
 }
 
 // Reseal is one step of sealing every secret under the primary key: it goes on at a place, and answers the next one and
@@ -113,18 +114,25 @@ func (db *DB) Reseal(ctx context.Context, at Resealing) (next Resealing, rows in
 		if err != nil {
 			return err
 		}
-		i, _ := slices.BinarySearchFunc(tables, next.Table, func(t sealedTable, name string) int { return strings.Compare(t.name, name) })
-		if i == len(tables) {
+		if next.Through {
 			next.Done = true
 			return db.retire(ctx, k.primary())
 		}
-		if tables[i].name != next.Table {
-			next.Table, next.After = tables[i].name, ulid.ULID{}
+		i, _ := slices.BinarySearchFunc(tables, next.Table, func(t sealedTable, name string) int { return strings.Compare(t.name, name) })
+		if i < len(tables) {
+			if tables[i].name != next.Table {
+				next.Table, next.After = tables[i].name, ulid.ULID{}
+			}
+			if rows, err = tables[i].reseal(ctx, db, tx, k, &next.After); err != nil || rows == resealBatch {
+				return err
+			}
+			i++
 		}
-		if rows, err = tables[i].reseal(ctx, db, tx, k, &next.After); err == nil && rows < resealBatch {
-			next.Table, next.After = next.Table+"\x00", ulid.ULID{} // whatever comes next
+		next.After = ulid.ULID{}
+		if next.Through = i >= len(tables); !next.Through {
+			next.Table = tables[i].name
 		}
-		return err
+		return nil
 	})
 	return next, rows, err
 }

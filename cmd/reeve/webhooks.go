@@ -48,7 +48,7 @@ func (a *app) newWebhooks(c *configuration) module.Module {
 	webhooksAllowPrivate.Follow(c.Store, func(bool) { posts.Forget() })
 	webhooksAllowedNetworks.Follow(c.Store, func([]auth.Network) { posts.Forget() })
 	courier := webhook.New(webhook.Config{
-		Database: a.database, Webhooks: a.webhooks, Deliveries: a.deliveries, Subjects: a.subjects, Leases: a.leases, Node: a.presence.ID(),
+		Database: resting{a.database, a.readOnly.Load}, Webhooks: a.webhooks, Deliveries: a.deliveries, Subjects: a.subjects, Leases: a.leases, Node: a.presence.ID(),
 		Send: posts.Send, Body: a.told(c),
 		Pause: func(ctx context.Context, id ulid.ULID) error {
 			_, err := a.engine.Do(ctx, resource.Operation{Verb: "pause", Type: webhook.Schema.Name, ID: id, Principal: auth.System})

@@ -101,12 +101,18 @@ func (l *Log) Run(ctx context.Context) error {
 	ticker := time.NewTicker(flushInterval)
 	defer ticker.Stop()
 	for {
+		done := false
 		select {
 		case <-ctx.Done():
-			return l.Flush(context.WithoutCancel(ctx), 0)
+			done = true
 		case <-ticker.C:
 		}
-		if l.config.Resting != nil && l.config.Resting() {
+		switch resting := l.config.Resting != nil && l.config.Resting(); {
+		case resting && done:
+			return nil
+		case done:
+			return l.Flush(context.WithoutCancel(ctx), 0)
+		case resting:
 			continue
 		}
 		if err := l.Flush(ctx, Interval); err != nil && ctx.Err() == nil {
