@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
@@ -19,30 +20,99 @@ type Finding struct {
 	Repaired bool
 }
 
+func (f Finding) String() string {
+	outcome := "repaired"
+	if !f.Repaired {
+		outcome = "not repaired"
+	}
+	return fmt.Sprintf("%s: %s (%s)", f.Table, f.Sentence, outcome)
+}
+
+// Place is where a check stands. The zero Place is its beginning.
+type Place struct {
+	Table string
+	Part  int       // of what is checked there
+	After ulid.ULID // the row after which it goes on, zero at the beginning of a part
+}
+
+// Part is what one part of a check came to.
+type Part struct {
+	Found       []Finding
+	Next        Place
+	Done, Total int // how many parts are, and how many there are in all; they are equal after the last one
+}
+
 // Check compares what is kept twice: counters with the rows that they count, folded texts with those that they
 // are made of, and foreign keys with what they name. The last cannot be repaired; the others are, if it is asked
-// for. While it is at a table nobody else writes there, so that what it finds is so.
-func (db *DB) Check(ctx context.Context, repair bool) ([]Finding, error) {
-	var all []Finding
-	for _, l := range db.declared() {
-		err := db.begin(ctx, func(ctx context.Context, tx *transaction) error {
-			c := checker{generator{db, tx}, l, repair, nil}
-			if err := c.check(ctx); err != nil {
-				return err
-			}
-			all = append(all, c.found...)
-			return nil
-		})
+// for. It takes the time that it takes. Others may write meanwhile.
+func (db *DB) Check(ctx context.Context, repair bool) (all []Finding, err error) {
+	for at := (Place{}); ; {
+		part, err := db.CheckPart(ctx, at, false)
+		if err == nil && repair && len(part.Found) > 0 {
+			part, err = db.CheckPart(ctx, at, true)
+		}
 		if err != nil {
-			return all, fmt.Errorf("storage: table %s: %w", l.table, err)
+			return all, err
+		}
+		if all = append(all, part.Found...); part.Done == part.Total {
+			return all, nil
+		}
+		at = part.Next
+	}
+}
+
+// CheckPart does the part of a check that begins at a place: 1000 folded texts, a counter, or a foreign key. To look
+// keeps nobody from writing. To repair is a transaction, that which the context holds or one of its own; it looks again
+// first, and while it counts, nobody else writes to the table. A place that is not there, as after a start of another
+// version of the program, is the beginning.
+func (db *DB) CheckPart(ctx context.Context, at Place, repair bool) (part Part, err error) {
+	layouts := db.declared()
+	table := slices.IndexFunc(layouts, func(l *layout) bool { return l.table == at.Table })
+	if table < 0 || at.Part >= len(layouts[table].checks()) {
+		table, at = 0, Place{}
+	}
+	for i, l := range layouts {
+		n := len(l.checks())
+		if part.Total += n; i < table {
+			part.Done += n
 		}
 	}
-	return all, nil
+	l := layouts[table]
+	checks := l.checks()
+	part.Done += at.Part
+	look := func(ctx context.Context) error {
+		c := checker{db, db.reader(ctx), l, repair, nil}
+		last, err := checks[at.Part](ctx, &c, at.After)
+		if err != nil {
+			return fmt.Errorf("storage: table %s: %w", l.table, err)
+		}
+		part.Found = c.found
+		switch part.Next = (Place{l.table, at.Part, last}); {
+		case last != (ulid.ULID{}):
+			return nil
+		case at.Part+1 < len(checks):
+			part.Next.Part++
+		case table+1 < len(layouts):
+			part.Next = Place{Table: layouts[table+1].table}
+		}
+		part.Done++
+		return nil
+	}
+	switch {
+	case !repair:
+		err = db.Snapshot(ctx, look)
+	case db.joined(ctx) != nil:
+		err = look(ctx)
+	default:
+		err = db.begin(ctx, func(ctx context.Context, _ *transaction) error { return look(ctx) })
+	}
+	return part, err
 }
 
 // checker checks one table.
 type checker struct {
-	generator
+	db     *DB
+	in     querier
 	layout *layout
 	repair bool
 	found  []Finding
@@ -52,39 +122,53 @@ func (c *checker) find(repaired bool, format string, args ...any) {
 	c.found = append(c.found, Finding{c.layout.table, fmt.Sprintf(format, args...), repaired})
 }
 
-func (c *checker) check(ctx context.Context) error {
-	if lock := c.db.traits.LockTable; lock != "" {
-		if err := c.run(ctx, fmt.Sprintf(lock, quote(c.layout.table))); err != nil {
-			return err
+// check checks a part of a table. It returns the row after which the part goes on, zero if it is through.
+type check func(ctx context.Context, c *checker, after ulid.ULID) (last ulid.ULID, err error)
+
+// checks are the parts of a table's check. Folding comes first, since it writes. Each layout has at least one.
+func (l *layout) checks() (all []check) {
+	whole := func(do func(ctx context.Context, c *checker) error) {
+		all = append(all, func(ctx context.Context, c *checker, _ ulid.ULID) (none ulid.ULID, err error) {
+			return none, do(ctx, c)
+		})
+	}
+	dangling := func(table, column, typ string) {
+		whole(func(ctx context.Context, c *checker) error { return c.dangling(ctx, table, column, typ) })
+	}
+	for i := range l.columns {
+		if column := &l.columns[i]; column.folded {
+			all = append(all, func(ctx context.Context, c *checker, after ulid.ULID) (ulid.ULID, error) {
+				return c.folded(ctx, column, after)
+			})
 		}
 	}
-	// Folding comes first, since it writes.
-	for _, step := range []func(context.Context) error{c.folded, c.counter, c.references} {
-		if err := step(ctx); err != nil {
-			return err
+	whole(func(ctx context.Context, c *checker) error { return c.counter(ctx) })
+	for _, column := range l.columns {
+		if column.references != "" {
+			dangling(l.table, column.name, column.references)
 		}
 	}
-	return nil
+	for _, link := range l.links {
+		dangling(link.table, "from_id", l.resource)
+		dangling(link.table, "to_id", link.target)
+	}
+	return all
 }
 
-func (c *checker) folded(ctx context.Context) error {
-	for i := range c.layout.columns {
-		column := &c.layout.columns[i]
-		if !column.folded {
-			continue
-		}
-		n, err := c.fold(ctx, c.layout, column, c.repair)
-		if err != nil {
-			return err
-		}
-		if n > 0 {
-			c.find(c.repair, "%d rows have another text in %s than in %s", n, column.name, column.member)
-		}
+func (c *checker) folded(ctx context.Context, column *column, after ulid.ULID) (last ulid.ULID, err error) {
+	n, last, err := c.db.fold(ctx, c.in, c.layout, column, after, c.repair)
+	if n > 0 {
+		c.find(c.repair, "%d rows have another text in %s than in %s", n, column.name, column.member)
 	}
-	return nil
+	return last, err
 }
 
 func (c *checker) counter(ctx context.Context) error {
+	if lock := c.db.traits.LockTable; c.repair && lock != "" {
+		if _, err := c.in.ExecContext(ctx, fmt.Sprintf(lock, quote(c.layout.table))); err != nil {
+			return c.db.failed(err)
+		}
+	}
 	wrong, err := c.untriggered(ctx)
 	if err == nil && !c.layout.uncounted {
 		var more []string
@@ -102,7 +186,7 @@ func (c *checker) counter(ctx context.Context) error {
 		return err
 	}
 	if c.repair {
-		if err := c.count(ctx, c.layout); err != nil {
+		if err := (generator{c.db, c.db.joined(ctx)}).count(ctx, c.layout); err != nil {
 			return err
 		}
 	}
@@ -118,7 +202,7 @@ var createTrigger = regexp.MustCompile(`^CREATE (?:OR REPLACE )?TRIGGER "([^"]+)
 // untriggered says which triggers do not count.
 func (c *checker) untriggered(ctx context.Context) (wrong []string, err error) {
 	var firing []string
-	if err := c.tx.SelectContext(ctx, &firing, c.db.traits.Triggers, c.layout.table); err != nil {
+	if err := sqlx.SelectContext(ctx, c.in, &firing, c.db.traits.Triggers, c.layout.table); err != nil {
 		return nil, c.db.failed(err)
 	}
 	for _, statement := range c.layout.counting() {
@@ -131,7 +215,7 @@ func (c *checker) untriggered(ctx context.Context) (wrong []string, err error) {
 
 // miscounted says in which cells a counter is wrong.
 func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []string, err error) {
-	columns, err := c.db.dialect.Columns(ctx, c.tx, counter.Name)
+	columns, err := c.db.dialect.Columns(ctx, c.in, counter.Name)
 	if err != nil {
 		return nil, c.db.failed(err)
 	}
@@ -145,7 +229,7 @@ func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []stri
 		dest[i], sums[i] = &kept[i], fmt.Sprintf("CAST(coalesce(sum(n%d), 0) AS bigint)", i)
 	}
 	text := "SELECT " + strings.Join(sums, ", ") + " FROM " + quote(counter.Name)
-	if err := c.tx.QueryRowxContext(ctx, text).Scan(dest...); err != nil {
+	if err := c.in.QueryRowxContext(ctx, text).Scan(dest...); err != nil {
 		return nil, c.db.failed(err)
 	}
 	var cells []struct {
@@ -154,7 +238,7 @@ func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []stri
 	}
 	text = "SELECT cell, count(*) AS rows FROM (SELECT " + counter.Cell("") + " AS cell FROM " + quote(counter.Table) +
 		counter.Counted() + ") AS x GROUP BY cell"
-	if err := c.tx.SelectContext(ctx, &cells, text); err != nil {
+	if err := sqlx.SelectContext(ctx, c.in, &cells, text); err != nil {
 		return nil, c.db.failed(err)
 	}
 	rows := make([]int64, counter.Cells)
@@ -171,7 +255,7 @@ func (c *checker) miscounted(ctx context.Context, counter Counter) (wrong []stri
 
 // mistallied says in how many hours a tally is wrong.
 func (c *checker) mistallied(ctx context.Context, t Tally) (wrong []string, err error) {
-	columns, err := c.db.dialect.Columns(ctx, c.tx, t.Name)
+	columns, err := c.db.dialect.Columns(ctx, c.in, t.Name)
 	if err != nil {
 		return nil, c.db.failed(err)
 	}
@@ -181,32 +265,13 @@ func (c *checker) mistallied(ctx context.Context, t Tally) (wrong []string, err 
 	var hours int64
 	text := fmt.Sprintf("SELECT count(*) FROM (SELECT hour FROM (SELECT hour, n FROM %s UNION ALL SELECT %s, -1 FROM %s WHERE %s IS NOT NULL) AS x"+
 		" GROUP BY hour HAVING sum(n) <> 0) AS y", quote(t.Name), c.db.dialect.Hour(quote(t.Column)), quote(t.Table), quote(t.Column))
-	if err := c.tx.GetContext(ctx, &hours, text); err != nil {
+	if err := sqlx.GetContext(ctx, c.in, &hours, text); err != nil {
 		return nil, c.db.failed(err)
 	}
 	if hours > 0 {
 		wrong = append(wrong, fmt.Sprintf("the tally of %s is wrong about %d hours", t.Column, hours))
 	}
 	return wrong, nil
-}
-
-func (c *checker) references(ctx context.Context) error {
-	for _, column := range c.layout.columns {
-		if column.references != "" {
-			if err := c.dangling(ctx, c.layout.table, column.name, column.references); err != nil {
-				return err
-			}
-		}
-	}
-	for _, link := range c.layout.links {
-		if err := c.dangling(ctx, link.table, "from_id", c.layout.resource); err != nil {
-			return err
-		}
-		if err := c.dangling(ctx, link.table, "to_id", link.target); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // dangling finds the rows of a table whose column names a resource that is not there.
@@ -218,7 +283,7 @@ func (c *checker) dangling(ctx context.Context, table, column, typ string) error
 	var n int64
 	text := fmt.Sprintf("SELECT count(*) FROM %s AS a WHERE a.%s IS NOT NULL AND NOT EXISTS (SELECT 1 FROM %s AS b WHERE b.id = a.%[2]s)",
 		quote(table), quote(column), quote(target.table))
-	if err := c.tx.GetContext(ctx, &n, text); err != nil {
+	if err := sqlx.GetContext(ctx, c.in, &n, text); err != nil {
 		return c.db.failed(err)
 	}
 	if n > 0 {
@@ -227,42 +292,46 @@ func (c *checker) dangling(ctx context.Context, table, column, typ string) error
 	return nil
 }
 
-// fold writes the folded texts that are not what they should be, or only counts them. The database cannot: it
-// folds otherwise.
-func (g generator) fold(ctx context.Context, l *layout, c *column, write bool) (wrong int, err error) {
-	const size = 1000
-	read := g.tx.Rebind(fmt.Sprintf("SELECT id, %s AS text, %s AS folded FROM %s WHERE id > ? ORDER BY id LIMIT %d",
-		quote(l.compared(c.member).name), quote(c.name), quote(l.table), size))
-	update := g.tx.Rebind(fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", quote(l.table), quote(c.name)))
-	for last := (ulid.ULID{}); ; {
-		var rows []struct {
-			ID           []byte
-			Text, Folded *string
+// foldBatch is how many texts are folded at once.
+const foldBatch = 1000
+
+// fold writes the folded texts that are not what they should be, or only counts them: those of 1000 rows after one. It
+// returns the last of these rows, zero if there are no more. The database cannot: it folds otherwise.
+func (db *DB) fold(ctx context.Context, in querier, l *layout, c *column, after ulid.ULID, write bool) (wrong int, last ulid.ULID, err error) {
+	read := fmt.Sprintf("SELECT id, %s AS text, %s AS folded FROM %s WHERE id > ? ORDER BY id LIMIT %d",
+		quote(l.compared(c.member).name), quote(c.name), quote(l.table), foldBatch)
+	if write {
+		read += db.traits.ForUpdate
+	}
+	update := sqlx.Rebind(db.bindType, fmt.Sprintf("UPDATE %s SET %s = ? WHERE id = ?", quote(l.table), quote(c.name)))
+	var rows []struct {
+		ID           []byte
+		Text, Folded *string
+	}
+	if err := sqlx.SelectContext(ctx, in, &rows, sqlx.Rebind(db.bindType, read), db.dialect.Value(after)); err != nil {
+		return 0, last, db.failed(err)
+	}
+	for _, row := range rows {
+		if err := resource.ScanID(row.ID, &last); err != nil {
+			return wrong, last, err
 		}
-		if err := g.tx.SelectContext(ctx, &rows, read, g.db.dialect.Value(last)); err != nil {
-			return wrong, g.db.failed(err)
+		folded := row.Text
+		if folded != nil {
+			folded = new(resource.Fold(*row.Text))
 		}
-		for _, row := range rows {
-			if err := resource.ScanID(row.ID, &last); err != nil {
-				return wrong, err
-			}
-			folded := row.Text
-			if folded != nil {
-				folded = new(resource.Fold(*row.Text))
-			}
-			if folded == nil && row.Folded == nil || folded != nil && row.Folded != nil && *folded == *row.Folded {
-				continue
-			}
-			wrong++
-			if !write {
-				continue
-			}
-			if _, err := g.tx.ExecContext(ctx, update, folded, g.db.dialect.Value(last)); err != nil {
-				return wrong, g.db.failed(err)
-			}
+		if folded == nil && row.Folded == nil || folded != nil && row.Folded != nil && *folded == *row.Folded {
+			continue
 		}
-		if len(rows) < size {
-			return wrong, nil
+		wrong++
+		if !write {
+			continue
+		}
+		if _, err := in.ExecContext(ctx, update, folded, db.dialect.Value(last)); err != nil {
+			return wrong, last, db.failed(err)
 		}
 	}
+	if len(rows) < foldBatch {
+		last = ulid.ULID{}
+	}
+	return wrong, last, nil
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
 )
@@ -263,8 +264,10 @@ func (g generator) table(ctx context.Context, l *layout) error {
 				return err
 			}
 			if c.folded {
-				if _, err := g.fold(ctx, l, c, true); err != nil {
-					return err
+				for last, more := (ulid.ULID{}), true; more; more = last != (ulid.ULID{}) {
+					if _, last, err = g.db.fold(ctx, g.tx, l, c, last, true); err != nil {
+						return err
+					}
 				}
 			}
 		}

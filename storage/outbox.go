@@ -74,9 +74,9 @@ func (o *Outbox) Record(ctx context.Context, events ...*resource.Event) error {
 	})
 }
 
-// Prune removes the events before a time, and answers how many they were. The one with the last position stays, since
-// the next one follows from it.
-func (o *Outbox) Prune(ctx context.Context, before time.Time) (removed int, err error) {
+// Prune removes events before a time, at most so many, and answers how many they were. The one with the last position
+// stays, since the next one follows from it.
+func (o *Outbox) Prune(ctx context.Context, before time.Time, most int) (removed int, err error) {
 	last, err := o.events.List(ctx, resource.Query{
 		Where: resource.NotNull("position"), Order: resource.ParseOrder([]string{"-position"}), Window: pagination.First(1), Count: pagination.CountNone, Fields: []string{},
 	})
@@ -84,7 +84,7 @@ func (o *Outbox) Prune(ctx context.Context, before time.Time) (removed int, err 
 		return 0, err
 	}
 	where := resource.All{resource.Holds("at", resource.Less, before), resource.NotNull("position"), resource.Not{Condition: resource.Equal("id", last.Rows[0].ID)}}
-	return o.events.Prune(ctx, where, before)
+	return o.events.Prune(ctx, where, before, most)
 }
 
 // Transact is [DB.Transact]. Afterwards it wakes Run.

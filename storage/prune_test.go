@@ -10,14 +10,14 @@ import (
 	"reeve/resource"
 )
 
-// Pruning takes what meets the condition, in however many transactions, and nothing else.
+// Pruning takes what meets the condition, as much of it as is asked for, and nothing else.
 func TestPrune(t *testing.T) {
 	servers(t, func(t *testing.T, s server) {
 		table := table(t, s, accounts())
 		fill(t, table, 1300)
 		old, now := resource.Past("created_at"), begin.Add(1199*time.Second)
-		for _, want := range []int{1200, 0} {
-			if n, err := table.Prune(t.Context(), old, now); err != nil || n != want {
+		for _, want := range []int{500, 500, 200, 0} {
+			if n, err := table.Prune(t.Context(), old, now, 500); err != nil || n != want {
 				t.Errorf("%d pruned, want %d: %v", n, want, err)
 			}
 		}
@@ -31,7 +31,7 @@ func TestPrune(t *testing.T) {
 			}
 		}
 		rightTotals(t, table)
-		if _, err := table.Prune(t.Context(), resource.Past("nothing"), now); err == nil {
+		if _, err := table.Prune(t.Context(), resource.Past("nothing"), now, 500); err == nil {
 			t.Error("a condition on an unknown attribute prunes")
 		}
 	})

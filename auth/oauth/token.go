@@ -203,7 +203,8 @@ func (s *Server) revoke(ctx context.Context, c *client.Client, text string) erro
 	return nil
 }
 
-// Prune removes what has expired, and ends the sessions that nothing can go on. It returns how many rows it removed.
+// Prune removes some of what has expired, and ends the sessions that nothing can go on. It returns how many rows it
+// removed: none when there are no more.
 func (s *Server) Prune(ctx context.Context) (removed int, err error) {
 	now := resource.Cut(s.config.Clock())
 	add := func(n int, failed error) { removed, err = removed+n, errors.Join(err, failed) }
@@ -222,36 +223,34 @@ func (s *Server) Prune(ctx context.Context) (removed int, err error) {
 	return removed, err
 }
 
-// prune removes the rows that expired before a time, and ends the sessions that end with them.
+// prune removes the first 100 rows that expired before a time, and ends the sessions that end with them.
 func prune[T any](ctx context.Context, s *Server, rows resource.Store[T], before time.Time, of func(*T) (id, ends ulid.ULID)) (removed int, err error) {
-	for {
-		page, err := rows.List(ctx, resource.Query{
-			Where: resource.Holds("expires_at", resource.Less, before), Window: pagination.First(100), Count: pagination.CountNone,
-		})
-		if err != nil || len(page.Rows) == 0 {
-			return removed, err
-		}
-		err = s.config.Database.Transact(ctx, func(ctx context.Context) error {
-			for i := range page.Rows {
-				id, ends := of(&page.Rows[i])
-				err := rows.Delete(ctx, id)
-				if resource.Is(err, resource.NotFound) { // another node was faster
-					continue
-				}
-				if err == nil && !isZero(ends) {
-					err = s.config.EndSession(ctx, ends)
-				}
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return removed, err
-		}
-		removed += len(page.Rows)
+	page, err := rows.List(ctx, resource.Query{
+		Where: resource.Holds("expires_at", resource.Less, before), Window: pagination.First(100), Count: pagination.CountNone,
+	})
+	if err != nil || len(page.Rows) == 0 {
+		return 0, err
 	}
+	err = s.config.Database.Transact(ctx, func(ctx context.Context) error {
+		for i := range page.Rows {
+			id, ends := of(&page.Rows[i])
+			err := rows.Delete(ctx, id)
+			if resource.Is(err, resource.NotFound) { // another node was faster
+				continue
+			}
+			if err == nil && !isZero(ends) {
+				err = s.config.EndSession(ctx, ends)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(page.Rows), nil
 }
 
 // record leaves an event of what does not go through the engine.

@@ -25,6 +25,7 @@ import (
 	"reeve/resource/event"
 	"reeve/resource/group"
 	"reeve/resource/idempotency"
+	"reeve/resource/job"
 	"reeve/resource/me"
 	"reeve/resource/message"
 	"reeve/resource/module"
@@ -89,6 +90,9 @@ type app struct {
 	guard     *allowedaddress.Guard
 	certified []*certificate // of the listeners
 	presence  *presence.Keeper
+	jobs      *job.Keeper
+
+	authorization *oauth.Server // of serve
 
 	messages   *storage.Table[message.Message]
 	recipients *storage.Table[message.Recipient]
@@ -172,6 +176,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	registrationTokens, registrations := table(d, registration.Schema), table(d, registration.PendingSchema)
 	a.second = table(d, authenticator.Schema)
 	recovery := table(d, factor.RecoverySchema)
+	jobs := table(d, job.Schema)
 	if d.err != nil {
 		return d.err
 	}
@@ -203,6 +208,11 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.modules = module.NewLoader(module.Config{
 		Registry: registry, Database: db, Loadings: loadings, Log: a.log, Files: func() []module.Module { return declaredIn(modulesPath.In(c), db) },
 		Guards: map[string]func(http.Handler) http.Handler{serveAdminAPI: a.guarded},
+		Jobs:   func(ctx context.Context, kinds []job.Kind) error { return a.jobs.Run(ctx, kinds) },
+	})
+	a.jobs = job.NewKeeper(job.Config{
+		Database: a.database, Jobs: jobs, Kinds: a.modules.Kinds, Enabled: func() bool { return jobsEnabled.In(c) && !a.readOnly.Load() },
+		Node: a.presence.ID(), Nodes: a.presence.Nodes, Log: a.log,
 	})
 	return a.modules.Know(module.Module{
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
@@ -216,8 +226,9 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			passwordlink.Type(a.links, a.recipient, c.publicBase()),
 			authenticator.Type(a.second, a.factors.Remove, a.rightsOf), role.Type(a.roles, registry), permission.Of(registry), event.Type(a.database.Events()),
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
-			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
+			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), a.jobs.Type(), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
 		},
+		Jobs: []job.Kind{a.recount(), a.prune(c, jobs)},
 	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c))
 }
 

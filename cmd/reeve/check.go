@@ -23,12 +23,10 @@ func (cmd check) Run(ctx context.Context, c *configuration) error {
 	found, err := a.database.Check(ctx, !cmd.DryRun)
 	wrong := 0
 	for _, f := range found {
-		outcome := "repaired"
 		if !f.Repaired {
-			outcome = "not repaired"
 			wrong++
 		}
-		fmt.Printf("%s: %s (%s)\n", f.Table, f.Sentence, outcome)
+		fmt.Println(f)
 	}
 	switch {
 	case err != nil:

@@ -199,6 +199,21 @@ type (
 		CreatedAt      time.Time `jsonapi:"attr,created_at,iso8601"`
 		RecipientCount int64     `jsonapi:"attr,recipient_count"`
 	}
+	decodedJob struct {
+		ID            string     `jsonapi:"primary,job"`
+		Kind          string     `jsonapi:"attr,kind"`
+		State         string     `jsonapi:"attr,state"`
+		Scheduled     bool       `jsonapi:"attr,scheduled"`
+		CreatedAt     time.Time  `jsonapi:"attr,created_at,iso8601"`
+		StartedAt     *time.Time `jsonapi:"attr,started_at,iso8601"`
+		FinishedAt    *time.Time `jsonapi:"attr,finished_at,iso8601"`
+		ProgressDone  int64      `jsonapi:"attr,progress_done"`
+		ProgressTotal *int64     `jsonapi:"attr,progress_total"`
+		Rate          *float64   `jsonapi:"attr,rate"`
+		Duration      int64      `jsonapi:"attr,duration_ms"`
+		Report        []string   `jsonapi:"attr,report"`
+		Error         *string    `jsonapi:"attr,error"`
+	}
 	decodedMe struct {
 		ID          string          `jsonapi:"primary,me"`
 		Name        string          `jsonapi:"attr,name"`
@@ -377,7 +392,7 @@ var decoded = map[string]any{
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
 	"stats": decodedStats{}, "usage-report": decodedReport{},
-	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{},
+	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{}, "job": decodedJob{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of
@@ -405,6 +420,7 @@ func TestGoogleDecodes(t *testing.T) {
 			resourceDocument("broadcast", "", map[string]any{"body": "So it goes."}, nil),
 			linkDocument(quentin, nil),
 			resourceDocument("registration-token", "", map[string]any{"uses_allowed": 1, "expires_at": "2099-01-01T00:00:00.5Z"}, nil),
+			resourceDocument("job", "", map[string]any{"kind": "recount"}, nil),
 		} {
 			typ := dig(document, "data", "type").(string)
 			made := s.do(201, "POST", typ+"s", document)

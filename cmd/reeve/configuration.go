@@ -101,6 +101,9 @@ var (
 	messagesMulticastPrefix = setting.New("messages.multicast_prefix", "", "What is put before the text of a message to several users.")
 	messagesBroadcastPrefix = setting.New("messages.broadcast_prefix", "", "What is put before the text of a broadcast.")
 
+	jobsEnabled = setting.New("jobs.enabled", true, "Whether jobs are done; else they are queued, and wait.")
+	jobsKeep    = setting.New("jobs.keep", 720*time.Hour, "How long a job is kept once it has ended; 0 for ever.", checkKeep)
+
 	streamHeartbeat     = setting.New("stream.heartbeat", 15*time.Second, "How long a live stream is silent at most.", atLeast(time.Second))
 	streamPatience      = setting.New("stream.patience", 10*time.Second, "How long a reader of a live stream may take for each piece: then the stream ends.", atLeast(time.Second))
 	maintenanceReadOnly = setting.New("maintenance.read_only", false,
@@ -115,7 +118,7 @@ var declarations = []setting.Declaration{
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	webhooksAllowPrivate, webhooksAllowedNetworks, webhooksTimeout, webhooksPauseAfter, webhooksKeep,
-	streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel,
+	jobsEnabled, jobsKeep, streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel,
 }
 
 // Who must have a second factor.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -93,14 +92,4 @@ func letters[T any](engine *resource.Engine, typ string, rows []T, address func(
 		all[id] = letter
 	}
 	return all, nil
-}
-
-// pruneMessages removes the messages and broadcasts that were sent before a time.
-func (a *app) pruneMessages(ctx context.Context, before time.Time) (int, error) {
-	messages, err := a.messages.Prune(ctx, message.Before(before), before)
-	if err != nil {
-		return messages, err
-	}
-	broadcasts, err := a.broadcasts.Prune(ctx, message.Before(before), before)
-	return messages + broadcasts, err
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"reeve/fixtures"
+	"reeve/resource/message"
 )
 
 // entered makes a user who may do nothing but listen, and the header by which they do.
@@ -177,7 +178,7 @@ func TestMessages(t *testing.T) {
 			t.Errorf("a user without the permission: %d", a.StatusCode)
 		}
 
-		if n, err := s.app.pruneMessages(t.Context(), time.Now().Add(time.Hour)); err != nil || n == 0 || s.count("SELECT count(*) FROM recipients") != 0 {
+		if n, err := s.app.messages.Prune(t.Context(), message.Before(time.Now().Add(time.Hour)), time.Now(), 1000); err != nil || n == 0 || s.count("SELECT count(*) FROM recipients") != 0 {
 			t.Errorf("%d are pruned: %v", n, err)
 		}
 		// While the module is unloaded, streams go on without it.

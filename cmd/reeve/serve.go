@@ -16,15 +16,10 @@ import (
 	"reeve/auth"
 	"reeve/auth/oauth"
 	"reeve/resource"
-	"reeve/resource/attempt"
 	"reeve/resource/httpapi"
-	"reeve/resource/idempotency"
 	"reeve/resource/openapi"
-	"reeve/resource/session"
-	"reeve/resource/setting"
 	"reeve/resource/stream"
 	"reeve/resource/version"
-	"reeve/resource/webhook"
 )
 
 // grace is how much longer than the database's timeout requests in flight may take to end after the server has been
@@ -59,6 +54,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if err != nil {
 		return err
 	}
+	a.authorization = authorization
 	if oauth.Exposed(c.publicBase()) {
 		a.log.Warn("tokens and passwords travel in the clear: serve TLS, or name the https address in http.public_base", "issuer", c.publicBase())
 	}
@@ -106,7 +102,6 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 		return holders.Wait()
 	})
 	workers.Go(func() error { return a.presence.Run(a.database.Maintain(present)) }) // a node that is silent is taken for dead
-	workers.Go(func() error { return a.prune(working, c, authorization) })
 
 	serving, ctx := errgroup.WithContext(ctx)
 	for _, e := range endpoints {
@@ -185,63 +180,6 @@ func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticato
 func (a *app) rest(resources []string) http.Handler {
 	nothing := httpapi.Failure(resource.Errorf(resource.NotFound, "nothing is served at this path"))
 	return a.logged(a.modules.Serve(resources, nothing))
-}
-
-// prune ends and removes what has expired, once a minute.
-func (a *app) prune(ctx context.Context, c *configuration, authorization *oauth.Server) error {
-	pruned := []struct {
-		what  string
-		prune func(ctx context.Context, now time.Time) (int, error)
-	}{
-		{"access tokens", func(ctx context.Context, _ time.Time) (int, error) { return authorization.Prune(ctx) }},
-		{"answers", func(ctx context.Context, now time.Time) (int, error) {
-			return a.records.Prune(ctx, idempotency.Expired, now)
-		}},
-		{"refused attempts", a.attempts.Close},
-		{"attempts", func(ctx context.Context, now time.Time) (int, error) { return a.tallies.Prune(ctx, attempt.Ended, now) }},
-		{"sessions of personal tokens", a.finishExpired()},
-		{"registrations", a.registrar.Lapse},
-		{"sessions", kept(c, sessionsKeep, func(ctx context.Context, before time.Time) (int, error) {
-			return a.sessions.Prune(ctx, session.FinishedBefore(before), before)
-		})},
-		{"messages", kept(c, messagesKeep, a.pruneMessages)},
-		{"webhook deliveries", kept(c, webhooksKeep, func(ctx context.Context, before time.Time) (int, error) {
-			return a.deliveries.Prune(ctx, webhook.Before(before), before)
-		})},
-		{"events", kept(c, eventsKeep, a.database.Prune)},
-	}
-	minute := time.NewTicker(time.Minute)
-	defer minute.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-minute.C:
-		}
-		if a.readOnly.Load() {
-			continue
-		}
-		for _, p := range pruned {
-			if n, err := p.prune(ctx, resource.Cut(time.Now())); err != nil && ctx.Err() == nil {
-				a.log.Warn("what has expired is not removed", "what", p.what, "error", err)
-			} else if n > 0 {
-				a.log.Debug("expired", "what", p.what, "rows", n)
-			}
-		}
-	}
-}
-
-// kept prunes what is older than it is to be kept, nothing if that is for ever.
-func kept(
-	c *configuration, of *setting.Setting[time.Duration], prune func(ctx context.Context, before time.Time) (int, error),
-) func(context.Context, time.Time) (int, error) {
-	return func(ctx context.Context, now time.Time) (int, error) {
-		keep := of.In(c)
-		if keep == 0 {
-			return 0, nil
-		}
-		return prune(ctx, now.Add(-keep))
-	}
 }
 
 // reads lets only GET and HEAD through.

@@ -32,33 +32,37 @@ func (a *app) holdSession(ctx context.Context, id ulid.ULID) error {
 	return err
 }
 
-// finishExpired finishes the sessions of the personal tokens that have expired since it was asked last.
-func (a *app) finishExpired() func(ctx context.Context, now time.Time) (finished int, err error) {
-	var since time.Time
-	return func(ctx context.Context, now time.Time) (finished int, err error) {
-		query := resource.Query{Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{"session"}, Now: now, Where: resource.All{
-			resource.Holds("expires_at", resource.AtLeast, since), resource.Holds("expires_at", resource.AtMost, now), resource.NotNull("session")}}
-		for {
-			page, err := a.tokens.List(ctx, query)
-			if err != nil {
-				return finished, err
-			}
-			if len(page.Rows) == 0 {
-				since = now
-				return finished, nil
-			}
-			ids := make([]string, len(page.Rows))
-			for i := range page.Rows {
-				ids[i] = page.Rows[i].Session.String()
-			}
-			finish := resource.OnAll("finish", session.Schema.Name, resource.FilterBy("id", ids...), resource.FilterBy("status", "active"))
-			finish.Principal = auth.System
-			done, err := a.engine.Do(ctx, finish)
-			if err != nil {
-				return finished, err
-			}
-			finished += done[0].Affected
-			query.Window = query.Window.Next(pagination.At(page.Rows[len(page.Rows)-1].ID))
-		}
+// finishing is which personal tokens have been looked at since they expired.
+type finishing struct {
+	Since, Until time.Time // when they expired: all up to Since, and since then those up to After
+	After        ulid.ULID
+}
+
+// finishExpired finishes the sessions of some personal tokens that have expired since it was asked last. It answers how
+// many tokens those were: none when there are no more.
+func (a *app) finishExpired(ctx context.Context, now time.Time, at *finishing) (looked int, err error) {
+	if at.Until.IsZero() {
+		at.Until = now
 	}
+	page, err := a.tokens.List(ctx, resource.Query{
+		Where: resource.All{
+			resource.Holds("expires_at", resource.AtLeast, at.Since), resource.Holds("expires_at", resource.AtMost, at.Until), resource.NotNull("session")},
+		Window: pagination.First(pruned).Next(pagination.At(at.After)), Count: pagination.CountNone, Fields: []string{"session"},
+	})
+	if err != nil {
+		return 0, err
+	}
+	if len(page.Rows) == 0 {
+		*at = finishing{Since: at.Until}
+		return 0, nil
+	}
+	ids := make([]string, len(page.Rows))
+	for i := range page.Rows {
+		ids[i] = page.Rows[i].Session.String()
+	}
+	at.After = page.Rows[len(page.Rows)-1].ID
+	finish := resource.OnAll("finish", session.Schema.Name, resource.FilterBy("id", ids...), resource.FilterBy("status", "active"))
+	finish.Principal = auth.System
+	_, err = a.engine.Do(ctx, finish)
+	return len(ids), err
 }

@@ -203,7 +203,7 @@ func TestStream(t *testing.T) {
 			t.Errorf("after an id of the future: %+v", e)
 		}
 		s.stamped()
-		if _, err := s.app.database.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil {
+		if _, err := s.app.database.Prune(t.Context(), time.Now().Add(time.Hour), 1000); err != nil {
 			t.Fatal(err)
 		}
 		l = s.listen("", "Last-Event-ID: 1")

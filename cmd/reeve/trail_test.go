@@ -157,10 +157,10 @@ func TestKept(t *testing.T) {
 		expiring := idOf(s.do(201, "POST", "tokens", resourceDocument("token", "", map[string]any{
 			"name": "expiring", "scopes": []string{"urn:reeve:user:read"}, "expires_at": time.Now().Add(time.Hour)},
 			map[string]any{"user": toOne("user", c.owner)})))
-		finishing := s.app.finishExpired()
+		var at finishing
 		finish := func(want int) {
 			t.Helper()
-			if n, err := finishing(t.Context(), time.Now()); err != nil || n != want {
+			if n, err := s.app.finishExpired(t.Context(), time.Now(), &at); err != nil || n != want {
 				t.Errorf("%d sessions finished, not %d: %v", n, want, err)
 			}
 		}
@@ -176,6 +176,9 @@ func TestKept(t *testing.T) {
 		if state := dig(s.get("tokens/"+expiring), "data", "attributes", "revoked_at"); state != nil {
 			t.Errorf("a token that expired was revoked at %v", state)
 		}
+		if state := dig(s.get("sessions/"+s.sessionOf(credential{id: expiring})), "data", "attributes", "finished_at"); state == nil {
+			t.Error("the session of a token that expired goes on")
+		}
 		if state := dig(s.get("sessions/"+s.sessionOf(c)), "data", "attributes", "finished_at"); state != nil {
 			t.Errorf("the session of a token that does not expire finished at %v", state)
 		}
@@ -183,7 +186,7 @@ func TestKept(t *testing.T) {
 		finished := s.count("SELECT count(*) FROM sessions WHERE finished_at IS NOT NULL")
 		all := s.count("SELECT count(*) FROM sessions")
 		later := time.Now().Add(time.Hour)
-		if n, err := s.app.sessions.Prune(t.Context(), session.FinishedBefore(later), later); err != nil || n != finished || s.count("SELECT count(*) FROM sessions") != all-finished {
+		if n, err := s.app.sessions.Prune(t.Context(), session.FinishedBefore(later), later, 1000); err != nil || n != finished || s.count("SELECT count(*) FROM sessions") != all-finished {
 			t.Errorf("%d sessions of %d pruned, not %d: %v", n, all, finished, err)
 		}
 		if of := s.sessionOf(credential{id: expiring}); of != "<nil>" {
@@ -192,10 +195,10 @@ func TestKept(t *testing.T) {
 
 		s.stamped()
 		events, last := s.events(), s.count("SELECT max(position) FROM events")
-		if n, err := s.app.database.Prune(t.Context(), time.Now().Add(-time.Hour)); err != nil || n != 0 {
+		if n, err := s.app.database.Prune(t.Context(), time.Now().Add(-time.Hour), 1000); err != nil || n != 0 {
 			t.Errorf("%d events of this hour are pruned: %v", n, err)
 		}
-		if n, err := s.app.database.Prune(t.Context(), later); err != nil || n != events-1 {
+		if n, err := s.app.database.Prune(t.Context(), later, 1000); err != nil || n != events-1 {
 			t.Errorf("%d events of %d are pruned: %v", n, events, err)
 		}
 		s.do(200, "POST", "users/"+quentin+"/lock", nil)

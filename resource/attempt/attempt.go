@@ -153,42 +153,37 @@ var Ended = resource.All{resource.Past("ends_at"), resource.Equal("refused", int
 
 // Close ends the tallies whose windows had ended some seconds before now, and leaves an event for each in which attempts
 // were refused: one for an account or an address and a window, with how many they were. The verb is that of the kind,
-// as sign-in-refused; the target is the user, if the account is somebody's. It answers how many events it left.
+// as sign-in-refused; the target is the user, if the account is somebody's. It closes some of them, and answers how many
+// those were: none when there are no more.
 func (k *Tallies) Close(ctx context.Context, now time.Time) (told int, err error) {
 	before := now.Add(-grace)
 	query := resource.Query{
 		Where:  resource.All{resource.Holds("ends_at", resource.Less, before), resource.Holds("refused", resource.Greater, int64(0))},
 		Window: pagination.First(batch), Count: pagination.CountNone, Now: now,
 	}
-	for {
-		page, err := k.rows.List(ctx, query)
-		if err != nil || len(page.Rows) == 0 {
-			return told, err
-		}
-		n := 0
-		err = k.database.Transact(ctx, func(ctx context.Context) error {
-			n = 0
-			for i := range page.Rows {
-				t := &page.Rows[i]
-				err := k.rows.Delete(ctx, t.ID)
-				if resource.Is(err, resource.NotFound) {
-					continue // another node was faster
-				}
-				if err == nil {
-					err = k.database.Record(ctx, t.event(ctx, now))
-				}
-				if err != nil {
-					return err
-				}
-				n++
-			}
-			return nil
-		})
-		if err != nil {
-			return told, err
-		}
-		told += n
+	page, err := k.rows.List(ctx, query)
+	if err != nil || len(page.Rows) == 0 {
+		return 0, err
 	}
+	err = k.database.Transact(ctx, func(ctx context.Context) error {
+		told = 0
+		for i := range page.Rows {
+			t := &page.Rows[i]
+			err := k.rows.Delete(ctx, t.ID)
+			if resource.Is(err, resource.NotFound) {
+				continue // another node was faster
+			}
+			if err == nil {
+				err = k.database.Record(ctx, t.event(ctx, now))
+			}
+			if err != nil {
+				return err
+			}
+			told++
+		}
+		return nil
+	})
+	return told, err
 }
 
 // event is what the trail says of the attempts that were refused.

@@ -168,7 +168,7 @@ func TestTold(t *testing.T) {
 			if n, err := nodes[0].tallies.Close(t.Context(), c.Now()); n != want || err != nil {
 				t.Errorf("%d events, not %d: %v", n, want, err)
 			}
-			if _, err := nodes[1].rows.Prune(t.Context(), attempt.Ended, c.Now()); err != nil {
+			if _, err := nodes[1].rows.Prune(t.Context(), attempt.Ended, c.Now(), 500); err != nil {
 				t.Error(err)
 			}
 		}

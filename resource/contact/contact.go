@@ -62,8 +62,8 @@ var Schema = resource.Schema[Contact]{
 // Store keeps contacts, and removes many at once.
 type Store interface {
 	resource.Store[Contact]
-	// Prune removes those that meet a condition, without events, and answers how many they were.
-	Prune(ctx context.Context, where resource.Condition, now time.Time) (removed int, err error)
+	// Prune removes those that meet a condition, at most so many, without events, and answers how many they were.
+	Prune(ctx context.Context, where resource.Condition, now time.Time, most int) (removed int, err error)
 }
 
 // Groups is what contacts ask about groups, in the transaction that the context holds.

@@ -133,7 +133,7 @@ func (s *syncing) settle(user ulid.ULID, should, is map[ulid.ULID]bool) error {
 	for some := range slices.Chunk(gone, batch) {
 		removed := 0
 		for _, where := range []resource.Condition{between("user", user, "contact", some), between("contact", user, "user", some)} {
-			n, err := s.Prune(s.tx, where, s.tx.Now)
+			n, err := s.Prune(s.tx, where, s.tx.Now, batch)
 			if err != nil {
 				return err
 			}

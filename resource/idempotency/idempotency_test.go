@@ -123,14 +123,14 @@ func TestExpiry(t *testing.T) {
 		do(1, "Box 1", false, 1)
 		n.now = n.now.Add(24*time.Hour - time.Microsecond)
 		do(2, "Box 1", true, 1)
-		if pruned, err := n.records.Prune(t.Context(), idempotency.Expired, n.now); err != nil || pruned != 0 {
+		if pruned, err := n.records.Prune(t.Context(), idempotency.Expired, n.now, 500); err != nil || pruned != 0 {
 			t.Errorf("%d answers are pruned that are still given: %v", pruned, err)
 		}
 		n.now = n.now.Add(time.Microsecond)
 		do(3, "Box 3", false, 2)
 		do(4, "Box 3", true, 2)
 		n.now = n.now.Add(24 * time.Hour)
-		if pruned, err := n.records.Prune(t.Context(), idempotency.Expired, n.now); err != nil || pruned != 1 {
+		if pruned, err := n.records.Prune(t.Context(), idempotency.Expired, n.now, 500); err != nil || pruned != 1 {
 			t.Errorf("%d answers are pruned: %v", pruned, err)
 		}
 		do(5, "Box 5", false, 3)

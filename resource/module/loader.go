@@ -15,10 +15,12 @@ import (
 	"time"
 
 	"github.com/oklog/ulid/v2"
+	"golang.org/x/sync/errgroup"
 
 	"reeve/auth"
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/job"
 )
 
 // Database is what a loader needs of storage's database.
@@ -33,10 +35,11 @@ type Config struct {
 	Registry *resource.Registry
 	Database Database
 	Loadings resource.Store[Loading]
-	Guards   map[string]func(next http.Handler) http.Handler // what stands before the routes of a resource of listeners, by its name
-	Files    func() []Module                                 // reads the modules that files declare; nil if none do
-	Log      *slog.Logger                                    // default slog.Default()
-	Patience time.Duration                                   // how long an unloading waits for the worker, and then for requests in flight; default 10 s
+	Guards   map[string]func(next http.Handler) http.Handler   // what stands before the routes of a resource of listeners, by its name
+	Files    func() []Module                                   // reads the modules that files declare; nil if none do
+	Jobs     func(ctx context.Context, kinds []job.Kind) error // does the jobs of some kinds until the context ends; nil if modules bring none
+	Log      *slog.Logger                                      // default slog.Default()
+	Patience time.Duration                                     // how long an unloading waits for the worker, and then for requests in flight; default 10 s
 }
 
 // Loader knows the modules and serves those that are loaded. What is to be loaded is stored, the same for all nodes;
@@ -420,7 +423,7 @@ func (l *Loader) prepare(ctx context.Context, m *Module, known []Module, stored 
 // fit verifies that modules can be loaded together.
 func fit(modules []Module) error {
 	var types []resource.Declaration
-	paths := map[string]bool{}
+	paths, kinds := map[string]bool{}, map[string]bool{}
 	for _, m := range modules {
 		types = append(types, m.Types...)
 		for _, r := range m.Routes {
@@ -429,6 +432,12 @@ func fit(modules []Module) error {
 				return fmt.Errorf("two modules serve the path %s", path)
 			}
 			paths[path] = true
+		}
+		for _, kind := range m.Jobs {
+			if kinds[kind.Name] {
+				return fmt.Errorf("two modules bring jobs of the kind %s", kind.Name)
+			}
+			kinds[kind.Name] = true
 		}
 	}
 	return (&resource.Registry{}).Register(types...)
@@ -554,14 +563,14 @@ func (l *Loader) unload(ctx context.Context, i *instance) {
 
 // start starts the worker of an instance, if workers run here.
 func (l *Loader) start(i *instance) {
-	if i.Run == nil || l.working == nil {
+	if i.Run == nil && i.Jobs == nil || l.working == nil {
 		return
 	}
 	ctx, cancel := context.WithCancel(l.working)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := i.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := l.run(ctx, i); err != nil && ctx.Err() == nil {
 			l.config.Log.ErrorContext(ctx, "the worker of a module has failed", "module", i.Name, "error", err)
 			l.fail(i.Name, failure{i.at, errors.New("its worker has failed; the log says why")})
 		}
@@ -574,6 +583,26 @@ func (l *Loader) start(i *instance) {
 			l.config.Log.WarnContext(ctx, "the worker of a module does not end", "module", i.Name)
 		}
 	}
+}
+
+// run is the worker of an instance, and does the jobs that it brings.
+func (l *Loader) run(ctx context.Context, i *instance) error {
+	var workers errgroup.Group
+	if i.Jobs != nil {
+		workers.Go(func() error { return l.config.Jobs(ctx, i.Jobs) })
+	}
+	if i.Run != nil {
+		workers.Go(func() error { return i.Run(ctx) })
+	}
+	return workers.Wait()
+}
+
+// Kinds are the kinds of jobs that the loaded modules bring.
+func (l *Loader) Kinds() (kinds []job.Kind) {
+	for _, i := range *l.loaded.Load() {
+		kinds = append(kinds, i.Jobs...)
+	}
+	return kinds
 }
 
 // halt ends the worker of an instance.

@@ -24,6 +24,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
+	"reeve/resource/job"
 )
 
 // Module is a bundle of what is served together.
@@ -39,6 +40,8 @@ type Module struct {
 	Migrate func(ctx context.Context) error
 	// Routes are what it serves besides, past the engine.
 	Routes []Route
+	// Jobs are the kinds of jobs that it brings. They are done on every node that serves.
+	Jobs []job.Kind
 	// Run works until the context ends, and then returns soon: an open stream of a route ends with it. It runs on every
 	// node that serves. Nil if there is nothing to do.
 	Run func(ctx context.Context) error

@@ -85,6 +85,16 @@ func New(c Config) *Keeper {
 // ID is that of the node. What refers to it, and goes with it, is held as long as the node lives.
 func (k *Keeper) ID() ulid.ULID { return k.id }
 
+// Nodes are the ids of the nodes that live, and of those that died within the patience.
+func (k *Keeper) Nodes(ctx context.Context) ([]ulid.ULID, error) {
+	nodes, err := resource.Every(ctx, &NodeSchema, k.config.Nodes.List, nil)
+	ids := make([]ulid.ULID, len(nodes))
+	for i := range nodes {
+		ids[i] = nodes[i].ID
+	}
+	return ids, err
+}
+
 // Join makes the node known, so that streams can be open on it.
 func (k *Keeper) Join(ctx context.Context) error {
 	if err := k.config.Nodes.Create(ctx, &Node{ID: k.id}); err != nil {

@@ -207,36 +207,30 @@ func (r *Registrar) Complete(ctx context.Context, body resource.Body) (resource.
 	return resource.Meta{"id": who.ID.String(), "username": in.username}, nil
 }
 
-// Lapse ends the registrations that were not completed in time: each gives the use that it has back to its token, once,
-// however many nodes do this. It answers how many it ended.
+// Lapse ends some of the registrations that were not completed in time: each gives the use that it has back to its token,
+// once, however many nodes do this. It answers how many it ended: none when there are no more.
 func (r *Registrar) Lapse(ctx context.Context, now time.Time) (lapsed int, err error) {
 	query := resource.Query{Where: resource.Past("expires_at"), Window: pagination.First(batch), Count: pagination.CountNone, Now: now}
-	for {
-		page, err := r.config.Pending.List(ctx, query)
-		if err != nil || len(page.Rows) == 0 {
-			return lapsed, err
-		}
-		// By their tokens, so that nobody who holds one waits for who waits for it.
-		slices.SortFunc(page.Rows, func(a, b Pending) int { return a.Token.Compare(b.Token) })
-		n := 0
-		err = r.config.Database.Transact(ctx, func(ctx context.Context) error {
-			n = 0
-			for i := range page.Rows {
-				ended, err := r.end(ctx, now, auth.System, "lapse", &page.Rows[i], nil)
-				if err != nil {
-					return err
-				}
-				if ended {
-					n++
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return lapsed, err
-		}
-		lapsed += n
+	page, err := r.config.Pending.List(ctx, query)
+	if err != nil || len(page.Rows) == 0 {
+		return 0, err
 	}
+	// By their tokens, so that nobody who holds one waits for who waits for it.
+	slices.SortFunc(page.Rows, func(a, b Pending) int { return a.Token.Compare(b.Token) })
+	err = r.config.Database.Transact(ctx, func(ctx context.Context) error {
+		lapsed = 0
+		for i := range page.Rows {
+			ended, err := r.end(ctx, now, auth.System, "lapse", &page.Rows[i], nil)
+			if err != nil {
+				return err
+			}
+			if ended {
+				lapsed++
+			}
+		}
+		return nil
+	})
+	return lapsed, err
 }
 
 // end removes a registration, and takes it from those that are pending with its token, which more changes further. It

@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+
+	"reeve/resource"
+	"reeve/resource/job"
+	"reeve/resource/token"
+)
+
+// queue queues a job, and returns its path.
+func (s *server) queue(kind string) string {
+	s.Helper()
+	return "jobs/" + idOf(s.do(201, "POST", "jobs", resourceDocument("job", "", map[string]any{"kind": kind}, nil)))
+}
+
+// becomes waits until a job is in a state, and returns its attributes.
+func (s *server) becomes(path, state string) any {
+	s.Helper()
+	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		attributes := dig(s.get(path), "data", "attributes")
+		if dig(attributes, "state") == state {
+			return attributes
+		}
+		if time.Since(begun) > 30*time.Second {
+			s.Fatalf("the job does not become %s: %v", state, attributes)
+		}
+	}
+}
+
+// TestJobs breaks a total by hand and has a job repair it; and sees what becomes of jobs that are asked for twice, while
+// they are disabled, that are cancelled, and that fail.
+func TestJobs(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything)
+		db := s.hand()
+		defer db.Close()
+		if _, err := db.ExecContext(t.Context(), "UPDATE users_count SET n0 = n0 + 1"); err != nil {
+			t.Fatal(err)
+		}
+		path := s.queue("recount")
+		done := s.becomes(path, job.Done)
+		if total := dig(done, "progress_total"); total == 0.0 || total != dig(done, "progress_done") || !strings.Contains(fmt.Sprint(dig(done, "report")), "users: cell 0 of the counter") {
+			t.Errorf("%v", done)
+		}
+		s.sound()
+		if verbs := fmt.Sprint(s.verbs(path)); verbs != "[create finish]" {
+			t.Errorf("the trail has %s", verbs)
+		}
+		for _, again := range []string{"cancel", "retry"} {
+			s.do(409, "POST", path+"/"+again, nil)
+		}
+		if a := s.send("POST", "/api/admin/v1/jobs", resourceDocument("job", "", map[string]any{"kind": "nothing"}, nil)); a.StatusCode != 422 || dig(a.document, "errors", 0, "source", "pointer") != "/data/attributes/kind" {
+			t.Errorf("a kind that is not there: %s", a.text)
+		}
+
+		set := func(enabled bool) {
+			id := idOf(s.get("settings/by-name/jobs.enabled"))
+			s.do(200, "PATCH", "settings/"+id, resourceDocument("setting", id, map[string]any{"value": enabled}, nil))
+		}
+		set(false)
+		path = s.queue("recount")
+		if a := s.send("POST", "/api/admin/v1/jobs", resourceDocument("job", "", map[string]any{"kind": "recount"}, nil)); a.StatusCode != 409 {
+			t.Errorf("a second job: %d", a.StatusCode)
+		}
+		time.Sleep(time.Second) // two looks for something to do
+		s.becomes(path, job.Queued)
+		s.do(200, "POST", path+"/cancel", nil)
+		s.do(409, "POST", path+"/cancel", nil)
+		other := s.queue("recount")
+		s.do(409, "POST", path+"/retry", nil)
+		s.do(200, "POST", other+"/cancel", nil)
+		s.do(200, "POST", path+"/retry", nil)
+		s.becomes(path, job.Queued)
+		set(true)
+		s.becomes(path, job.Done)
+	})
+}
+
+// verbs are what the trail says has been done to a resource.
+func (s *server) verbs(path string) (verbs []any) {
+	s.Helper()
+	_, id, _ := strings.Cut(path, "/")
+	for _, event := range dig(s.get("events?sort=at&filter[target]="+id), "data").([]any) {
+		verbs = append(verbs, dig(event, "attributes", "verb"))
+	}
+	return verbs
+}
+
+// TestJobsScript runs the script that does with jobs what Synapse's background updates do.
+func TestJobsScript(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) { start(t, uri, everything).script("jobs.sh") })
+}
+
+// overdue makes personal tokens that expired long ago, though their sessions go on.
+func overdue(t *testing.T, uri string, n int) {
+	t.Helper()
+	a := opened(t, uri)
+	user, err := resource.Only(t.Context(), a.users.List, "username", "quentin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(-time.Hour)
+	err = a.database.Transact(t.Context(), func(ctx context.Context) error {
+		tokens := make([]*token.Token, n)
+		for i := range tokens {
+			tokens[i] = &token.Token{ID: ulid.Make(), Name: "overdue", User: user.ID, Scopes: []string{"urn:reeve:me:read"}, CreatedAt: at, ExpiresAt: at, Hash: fmt.Sprint(i)}
+		}
+		if err := a.openSessions(ctx, tokens...); err != nil {
+			return err
+		}
+		return a.tokens.Create(ctx, tokens...)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestJobTakenOver kills the node that runs a job, again and again. On PostgreSQL another node goes on with it within
+// seconds, on SQLite the program does once it is started again. Each step is done exactly once: of each session that the
+// job finishes the trail tells once, and the job has counted each.
+func TestJobTakenOver(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		const n, kills = 20_000, 3
+		prepare(t, uri)
+		p := launch(t, uri, everything)
+		p.becomes(p.queue("prune"), job.Done) // what is there already
+		overdue(t, uri, n)
+		path := p.queue("prune")
+		done := func(s *server) float64 { return dig(s.get(path), "data", "attributes", "progress_done").(float64) }
+		further := func(s *server, than float64) float64 {
+			t.Helper()
+			for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+				if now := done(s); now > than {
+					return now
+				}
+			}
+			t.Fatal("nobody goes on with the job:", s.get(path))
+			return 0
+		}
+		further(p.server, 0)
+		for kill := range kills {
+			next := p
+			if strings.HasPrefix(uri, "postgres") {
+				next = launch(t, uri, everything) // while the first goes on
+			}
+			further(p.server, done(p.server))
+			signal := map[bool]os.Signal{true: syscall.SIGKILL, false: syscall.SIGTERM}[kill < kills-1]
+			if err := p.end(signal); (err == nil) != (signal == syscall.SIGTERM) {
+				t.Fatalf("%v: %v", signal, err)
+			}
+			if next == p {
+				next = launch(t, uri, everything)
+			}
+			begun := time.Now()
+			on := further(next.server, done(next.server))
+			t.Logf("after %v it went on in %s, at %v of %d", signal, time.Since(begun).Round(time.Millisecond), on, n)
+			p = next
+		}
+		if state := dig(p.get(path), "data", "attributes", "state"); state != job.Running {
+			t.Fatalf("the job was %s before the last kill", state)
+		}
+		if done := p.becomes(path, job.Done); dig(done, "progress_done") != float64(n) {
+			t.Errorf("%v", done)
+		}
+		if turns := p.count("SELECT max(turn) FROM jobs WHERE kind = 'prune'"); turns != kills+1 {
+			t.Errorf("it was begun %d times", turns)
+		}
+		told := p.count("SELECT count(*) FROM events WHERE verb = 'finish' AND target_type = 'session'")
+		of := p.count("SELECT count(DISTINCT target_id) FROM events WHERE verb = 'finish' AND target_type = 'session'")
+		if left := p.count("SELECT count(*) FROM sessions WHERE kind = 'personal' AND finished_at IS NULL"); told != n || of != n || left != 0 {
+			t.Errorf("%d events of %d sessions, and %d go on", told, of, left)
+		}
+	})
+}
