@@ -42,6 +42,23 @@ func (a *app) recount() job.Kind {
 	}
 }
 
+// reEncrypt is the kind of job that ends what a rotation of data keys begins.
+func (a *app) reEncrypt() job.Kind {
+	return job.Kind{
+		Name: "re-encrypt", Doc: "Seal every secret under the primary data key, and retire the others.",
+		Step: job.Steps(func(ctx context.Context, at *storage.Resealing, p *job.Progress) error {
+			next, rows, err := a.database.Reseal(ctx, *at)
+			if err != nil {
+				return err
+			}
+			if *at, p.Done = next, p.Done+int64(rows); next.Done {
+				p.Finish()
+			}
+			return nil
+		}),
+	}
+}
+
 // pruned is how much a step prunes, so that it keeps nobody waiting for long.
 const pruned = 500
 

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/oklog/ulid/v2"
@@ -31,9 +32,11 @@ func AppendList(dst []byte, base string, r *resource.Result, links Links) []byte
 	}, func(dst []byte) []byte { return appendIncluded(dst, base, r) })
 }
 
-// AppendLines appends the resources of a page as an export has them: one a line, without cursors.
+// AppendLines appends the resources of a page as an export has them: one a line, without cursors, and without the
+// relationships of which there would be nothing but links.
 func AppendLines(dst []byte, base string, r *resource.Result) []byte {
 	form := newForm(base, r.Resources, nil)
+	form.relationships = slices.DeleteFunc(form.relationships, func(shown relationship) bool { return shown.reference.Many })
 	for i := range r.Resources.Len() {
 		dst = append(form.append(dst, i, nil), '\n')
 	}

@@ -9,10 +9,10 @@
 //
 //	type place struct{ After ulid.ULID }
 //
-//	var ReEncrypt = job.Kind{
-//		Name: "re-encrypt", Doc: "Seal every secret under the newest key.",
+//	var Normalize = job.Kind{
+//		Name: "normalize", Doc: "Write all numbers in one form.",
 //		Step: job.Steps(func(ctx context.Context, at *place, p *job.Progress) error {
-//			n, last, err := seal(ctx, at.After, 500) // in the transaction that ctx holds
+//			n, last, err := normalize(ctx, at.After, 500) // in the transaction that ctx holds
 //			if err != nil {
 //				return err
 //			}

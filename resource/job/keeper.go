@@ -247,7 +247,7 @@ func (r *runner) begin(ctx context.Context, kind *Kind, seen *Job) error {
 func (r *runner) work(ctx context.Context, kind *Kind, id ulid.ULID, turn int64) {
 	for ctx.Err() == nil && r.config.Enabled() {
 		err := r.step(ctx, kind, id, turn)
-		if err != nil && err != errOver && !resource.Is(err, resource.Unavailable) && ctx.Err() == nil {
+		if err != nil && err != errOver && !resource.Is(err, resource.Unavailable) && !resource.Is(err, resource.Maintenance) && ctx.Err() == nil {
 			r.config.Log.ErrorContext(ctx, "a job has failed", "job", id, "kind", kind.Name, "error", err)
 			err = r.fail(ctx, id, turn, err)
 		}
