@@ -50,7 +50,8 @@ func onBoth(t *testing.T, test func(t *testing.T, uri string)) {
 	oneByOne(t, test)
 }
 
-// oneByOne is onBoth for a test that measures, or looks at the whole process: no other runs at the same time.
+// oneByOne is onBoth for a test that measures, looks at the whole process, or has so many passwords hashed that others
+// would be turned away: no other runs at the same time.
 func oneByOne(t *testing.T, test func(t *testing.T, uri string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, sqliteURI(t)) })
 	t.Run("postgres", func(t *testing.T) { test(t, sealed(t, storagetest.Postgres(t))) })

@@ -52,7 +52,7 @@ func (s *server) uses(token string) string {
 // TestRegistrationRace has 500 register at once, on two nodes, with a token that lets 100 do so; half of these complete
 // their registration twice at once.
 func TestRegistrationRace(t *testing.T) {
-	onBoth(t, func(t *testing.T, uri string) {
+	oneByOne(t, func(t *testing.T, uri string) {
 		one := start(t, uri, everything+openRegistration)
 		nodes := []*server{one, one.another(everything + openRegistration)}
 		token := one.registrationToken(map[string]any{"token": "race-to-ilium", "uses_allowed": 100})
@@ -105,7 +105,7 @@ func TestRegistrationRace(t *testing.T) {
 // TestRegistrationLapses kills the program between the steps. Once the time for the second is over, each use is given back
 // once, though two nodes do it, and who comes too late gets nothing.
 func TestRegistrationLapses(t *testing.T) {
-	onBoth(t, func(t *testing.T, uri string) {
+	oneByOne(t, func(t *testing.T, uri string) {
 		prepare(t, uri)
 		p := launch(t, uri, everything+openRegistration)
 		token := p.registrationToken(map[string]any{"token": "too-late", "uses_allowed": 250})
