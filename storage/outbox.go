@@ -242,14 +242,15 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 			wake, interval = nil, gatherInterval
 		}
 		if !pause(ctx, wake, interval) {
-			return nil
+			_, err := o.stamp(ctx, conn, stamp) // what was written until then
+			return err
 		}
 	}
 }
 
-// stamp gives positions to the events that have none, and answers how many those were.
+// stamp gives positions to the events that have none, and answers how many those were. A stop does not cut it off.
 func (o *Outbox) stamp(ctx context.Context, conn *sqlx.Conn, text string) (n int64, err error) {
-	ctx, cancel := o.bounded(ctx)
+	ctx, cancel := o.bounded(context.WithoutCancel(ctx))
 	defer cancel()
 	result, err := conn.ExecContext(ctx, text)
 	if err != nil {

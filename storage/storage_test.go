@@ -897,6 +897,55 @@ func TestOutboxConnectionCut(t *testing.T) {
 	})
 }
 
+// What is written before a stop has its position after it: whoever gives them looks once more.
+func TestOutboxStops(t *testing.T) {
+	servers(t, func(t *testing.T, s server) {
+		db := s.open(t)
+		outbox, err := storage.NewOutbox(db, event.Schema)
+		if err != nil {
+			t.Fatal(err)
+		}
+		migrate(t, db)
+		record := func() ulid.ULID {
+			t.Helper()
+			e := &resource.Event{ID: ulid.Make(), Verb: "act"}
+			if err := outbox.Transact(t.Context(), func(ctx context.Context) error { return outbox.Record(ctx, e) }); err != nil {
+				t.Fatal(err)
+			}
+			return e.ID
+		}
+		position := func(id ulid.ULID) int64 {
+			t.Helper()
+			e, err := outbox.Events().Get(t.Context(), id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return e.Position
+		}
+		for range 5 {
+			ctx, stop := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() {
+				if err := outbox.Run(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+			first := record()
+			for begun := time.Now(); position(first) == 0; time.Sleep(time.Millisecond) {
+				if time.Since(begun) > 20*time.Second {
+					t.Fatal("nobody gives positions")
+				}
+			}
+			last := record()
+			stop()
+			running.Wait()
+			if position(last) == 0 {
+				t.Error("an event has no position after the stop")
+			}
+		}
+	})
+}
+
 // TestDeadlock has two transactions write to two rows in opposite orders: each waits for the other one, until the
 // database undoes one of them. That is carried out again, and both are done.
 func TestDeadlock(t *testing.T) {

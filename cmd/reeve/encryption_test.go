@@ -2,9 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"reeve/storage"
@@ -12,14 +9,7 @@ import (
 
 // TestMaintenance runs the script that does what whoever looks after the server does.
 func TestMaintenance(t *testing.T) {
-	onBoth(t, func(t *testing.T, uri string) {
-		s := start(t, uri, everything)
-		script := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", filepath.Join("..", "..", "fixtures", "maintenance.sh"))
-		script.Env = append(os.Environ(), "BASE="+s.bases[0])
-		if output, err := script.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, output)
-		}
-	})
+	onBoth(t, func(t *testing.T, uri string) { start(t, uri, everything).script("maintenance.sh") })
 }
 
 // TestMasterKey starts the program with a wrong master key, which it refuses, with a new one, and without the former.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -170,6 +171,17 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 		t.Fatal("serve ended:", err)
 	}
 	return s
+}
+
+// script runs a script of the fixtures, which sees by itself what its requests answer and do. More of its environment is
+// given as NAME=value.
+func (s *server) script(name string, more ...string) {
+	s.Helper()
+	script := exec.CommandContext(s.Context(), "bash", "-euo", "pipefail", filepath.Join("..", "..", "fixtures", name))
+	script.Env = append(append(os.Environ(), "BASE="+s.bases[0]), more...)
+	if output, err := script.CombinedOutput(); err != nil {
+		s.Fatalf("%v: %s", err, output)
+	}
 }
 
 // answer is an HTTP answer with its document.

@@ -8,9 +8,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -302,12 +299,8 @@ func TestWebhooks(t *testing.T) {
 // TestWebhookScript runs the script that does each operation on webhooks.
 func TestWebhookScript(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		s, r := start(t, uri, everything+reaching), receive(t)
-		script := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", filepath.Join("..", "..", "fixtures", "webhooks.sh"))
-		script.Env = append(os.Environ(), "BASE="+s.bases[0], "RECEIVER="+r.url)
-		if output, err := script.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, output)
-		}
+		r := receive(t)
+		start(t, uri, everything+reaching).script("webhooks.sh", "RECEIVER="+r.url)
 	})
 }
 
