@@ -44,6 +44,10 @@ type Dialect interface {
 	// Hour is the number of the hour of a column's time, since 1970.
 	Hour(column string) string
 
+	// Loading is the statement that is executed for each row of many that a table is filled with, in one transaction. The
+	// rows are in the table once it is closed.
+	Loading(table string, columns []string) string
+
 	// Fault says what an error of the driver means.
 	Fault(err error) Fault
 }
@@ -79,11 +83,12 @@ type Traits struct {
 	// ReadAs stands around a column of a kind in a SELECT, where the driver hands over another form of it faster.
 	ReadAs map[resource.Kind][2]string
 
-	// OneWriter has events stamped with their position as they are written. Without it Stamp does so later:
-	// a format for the name of the events' table that gives positions to committed events without one, a bounded number
-	// at once.
+	// Unchecked has a connection not look at foreign keys, and Dangling answers how many rows of the database refer to
+	// something that is not there; both are empty where foreign keys can be added once there are rows.
+	Unchecked, Dangling string
+
+	// OneWriter has events stamped with their position as they are written. Without it one node does so later.
 	OneWriter bool
-	Stamp     string
 	Elect     string // tries to take the lock of its one parameter for the connection; answers whether it did
 
 	// State answers a text that is another one, on the same connection, after each commit by any other. Notify tells

@@ -198,8 +198,13 @@ func (g generator) generate(ctx context.Context, layouts []*layout) error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context, *layout) error{g.table, g.foreignKeys, g.indexes, g.count, g.remember} {
-		for _, l := range stale {
+	return g.each(ctx, stale, g.table, g.links, g.foreignKeys, g.indexes, g.count, g.remember)
+}
+
+// each does one step for all layouts, then the next.
+func (g generator) each(ctx context.Context, layouts []*layout, steps ...func(context.Context, *layout) error) error {
+	for _, step := range steps {
+		for _, l := range layouts {
 			if err := step(ctx, l); err != nil {
 				return fmt.Errorf("storage: table %s: %w", l.table, err)
 			}
@@ -275,13 +280,18 @@ func (g generator) table(ctx context.Context, l *layout) error {
 	return nil
 }
 
-// foreignKeys adds the foreign keys that could not be declared with their columns, and the link tables.
-func (g generator) foreignKeys(ctx context.Context, l *layout) error {
+// links makes the link tables.
+func (g generator) links(ctx context.Context, l *layout) error {
 	for i := range l.links {
 		if err := g.run(ctx, l.createLink(&l.links[i])...); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// foreignKeys adds the foreign keys that could not be declared with their columns.
+func (g generator) foreignKeys(ctx context.Context, l *layout) error {
 	if g.db.traits.InlineForeignKeys {
 		return nil
 	}

@@ -52,17 +52,9 @@ func (t *Table[T]) draft() *layout { return t.layout }
 // declares them once that is committed. Drafts may refer to each other, and to what is declared. What cannot be done by
 // adding is a Conflict, as are tables that are there already and that no schema has made.
 func (db *DB) Adopt(ctx context.Context, drafts ...Draft) error {
-	var layouts []*layout
-	for _, d := range drafts {
-		layouts = append(layouts, d.draft())
-	}
-	for _, l := range layouts {
-		l.drafts = layouts
-	}
-	for _, l := range layouts {
-		if err := l.apart(slices.Concat(db.declared(), layouts)); err != nil {
-			return err
-		}
+	layouts, err := db.drafted(drafts)
+	if err != nil {
+		return err
 	}
 	declare := func(context.Context) {
 		for _, l := range layouts {
@@ -97,6 +89,31 @@ func (db *DB) Adopt(ctx context.Context, drafts ...Draft) error {
 	}
 	if err == nil { // another node, or an earlier start, has done it all
 		declare(ctx)
+	}
+	return err
+}
+
+// drafted are the layouts of drafts, which may refer to each other.
+func (db *DB) drafted(drafts []Draft) (layouts []*layout, err error) {
+	for _, d := range drafts {
+		layouts = append(layouts, d.draft())
+	}
+	for _, l := range layouts {
+		l.drafts = layouts
+	}
+	for _, l := range layouts {
+		if err := l.apart(slices.Concat(db.declared(), layouts)); err != nil {
+			return nil, err
+		}
+	}
+	return layouts, nil
+}
+
+// Declare declares drafts whose tables are there already, or are to be made by [Outbox.Restore].
+func (db *DB) Declare(drafts ...Draft) error {
+	layouts, err := db.drafted(drafts)
+	for _, l := range layouts {
+		db.replace(l)
 	}
 	return err
 }

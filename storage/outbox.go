@@ -230,9 +230,8 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 	if err := sqlx.GetContext(connecting, conn, &elected, o.traits.Elect, lockNumber("events")); err != nil || !elected {
 		return o.failed(err)
 	}
-	stamp := fmt.Sprintf(o.traits.Stamp, quote(o.events.layout.table))
 	for {
-		n, err := o.stamp(ctx, conn, stamp)
+		n, err := o.stamp(ctx, conn)
 		if err != nil {
 			return err
 		}
@@ -242,17 +241,23 @@ func (o *Outbox) lead(ctx context.Context) (err error) {
 			wake, interval = nil, gatherInterval
 		}
 		if !pause(ctx, wake, interval) {
-			_, err := o.stamp(ctx, conn, stamp) // what was written until then
+			_, err := o.stamp(ctx, conn) // what was written until then
 			return err
 		}
 	}
 }
 
-// stamp gives positions to the events that have none, and answers how many those were. A stop does not cut it off.
-func (o *Outbox) stamp(ctx context.Context, conn *sqlx.Conn, text string) (n int64, err error) {
+// stamps gives positions to events, of the table of that name, that have none: a bounded number at once.
+const stamps = `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL
+		ORDER BY id LIMIT 10000)
+	UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n
+	FROM unstamped AS u WHERE e.id = u.id`
+
+// stamp gives positions to the next events that have none, and answers how many those were. A stop does not cut it off.
+func (o *Outbox) stamp(ctx context.Context, in sqlx.ExecerContext) (n int64, err error) {
 	ctx, cancel := o.bounded(context.WithoutCancel(ctx))
 	defer cancel()
-	result, err := conn.ExecContext(ctx, text)
+	result, err := in.ExecContext(ctx, fmt.Sprintf(stamps, quote(o.events.layout.table)))
 	if err != nil {
 		return 0, o.failed(err)
 	}

@@ -3,9 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
-
-	"github.com/schollz/progressbar/v3"
 
 	"reeve/fixtures"
 )
@@ -24,10 +21,11 @@ func (cmd generate) Run(ctx context.Context, c *configuration) error {
 		return err
 	}
 	defer a.close()
-	bar := progressbar.NewOptions(cmd.Users, progressbar.OptionSetWriter(os.Stderr), progressbar.OptionSetDescription("users"),
-		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionThrottle(100_000_000))
-	defer bar.Exit()
-	err = fixtures.Generate(ctx, a.database, a.stores(), cmd.Users, func(n int) { _ = bar.Add(n) }) // a bar that cannot be drawn stops nothing
+	done, tell := 0, progress("users")
+	err = fixtures.Generate(ctx, a.database, a.stores(), cmd.Users, func(n int) {
+		done += n
+		tell(int64(done), int64(cmd.Users))
+	})
 	if err != nil {
 		return err
 	}

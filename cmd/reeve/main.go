@@ -24,6 +24,8 @@ type program struct {
 	Serve    serve    `cmd:"" help:"Serve the API (without a configuration: on 127.0.0.1:8080, out of reeve.db)."`
 	Migrate  migrate  `cmd:"" help:"Bring the database's tables up to date, or back."`
 	Check    check    `cmd:"" help:"Recount the counters, and compare what else is kept twice; repair what is wrong."`
+	Backup   backup   `cmd:"" help:"Write the whole database into a file, as it is now, while it is served."`
+	Restore  restore  `cmd:"" help:"Fill an empty database from a backup of any database."`
 	User     users    `cmd:"" help:"Create users and make them administrators, in the database itself."`
 	Demo     demo     `cmd:"" help:"Load the demo data into an empty database."`
 	Generate generate `cmd:"" help:"Fill the database with made-up users and sessions."`

@@ -25,8 +25,9 @@ const (
 )
 
 // declaredIn reads the modules that the files of a folder declare: those that end in .yaml or .yml, each a module by its
-// name. One that is wrong is a module with a fault. The folder need not be there.
-func declaredIn(folder string, db *storage.DB) []module.Module {
+// name. One that is wrong is a module with a fault. Adopt makes the tables of a module once it is loaded. The folder need
+// not be there.
+func declaredIn(folder string, db *storage.DB, adopt func(ctx context.Context, drafts ...storage.Draft) error) []module.Module {
 	if folder == "" {
 		return nil
 	}
@@ -53,7 +54,7 @@ func declaredIn(folder string, db *storage.DB) []module.Module {
 		case len(modules) == maxFiles:
 			m.Fault = fmt.Errorf("there are more than %d files", maxFiles)
 		default:
-			m.Fault = declareFrom(filepath.Join(folder, entry.Name()), &m, db)
+			m.Fault = declareFrom(filepath.Join(folder, entry.Name()), &m, db, adopt)
 		}
 		if modules = append(modules, m); len(modules) > maxFiles {
 			break
@@ -63,7 +64,7 @@ func declaredIn(folder string, db *storage.DB) []module.Module {
 }
 
 // declareFrom reads a module out of its file. The error says what is wrong with it.
-func declareFrom(path string, m *module.Module, db *storage.DB) error {
+func declareFrom(path string, m *module.Module, db *storage.DB, adopt func(ctx context.Context, drafts ...storage.Draft) error) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -94,7 +95,7 @@ func declareFrom(path string, m *module.Module, db *storage.DB) error {
 		types, drafts = append(types, t.In(records{table})), append(drafts, table)
 	}
 	m.Types = types
-	m.Migrate = func(ctx context.Context) error { return db.Adopt(ctx, drafts...) }
+	m.Migrate = func(ctx context.Context) error { return adopt(ctx, drafts...) }
 	return nil
 }
 

@@ -59,10 +59,6 @@ func (Dialect) Traits() storage.Traits {
 		Lock:      "SELECT pg_advisory_xact_lock($1)",
 		TryLock:   "SELECT pg_try_advisory_xact_lock($1)",
 		Elect:     "SELECT pg_try_advisory_lock($1)",
-		Stamp: `WITH unstamped AS (SELECT id, row_number() OVER (ORDER BY id) AS n FROM %[1]s WHERE position IS NULL
-				ORDER BY id LIMIT 10000)
-			UPDATE %[1]s AS e SET position = (SELECT coalesce(max(position), 0) FROM %[1]s) + n
-			FROM unstamped AS u WHERE e.id = u.id`,
 	}
 }
 
@@ -183,6 +179,15 @@ func (Dialect) Value(plain any) any {
 		return string(text)
 	}
 	return plain
+}
+
+// Loading is a COPY.
+func (Dialect) Loading(table string, columns []string) string {
+	quoted := make([]string, len(columns))
+	for i, column := range columns {
+		quoted[i] = pq.QuoteIdentifier(column)
+	}
+	return "COPY " + pq.QuoteIdentifier(table) + " (" + strings.Join(quoted, ", ") + ") FROM STDIN"
 }
 
 // Literal is a plain value as SQL text.

@@ -54,6 +54,7 @@ func (Dialect) Traits() storage.Traits {
 		Size:     "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()",
 		ColumnsOf: `SELECT s.name, c.name AS "column" FROM reeve_schemas AS s, pragma_table_info(s.name) AS c
 			WHERE c.type = ? ORDER BY s.name, c.cid`,
+		Unchecked: "PRAGMA foreign_keys = OFF", Dangling: "SELECT count(*) FROM pragma_foreign_key_check",
 		Triggers: "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?",
 	}
 }
@@ -135,6 +136,15 @@ func (Dialect) Value(plain any) any {
 		return plain[:]
 	}
 	return plain
+}
+
+// Loading is an INSERT of one row.
+func (Dialect) Loading(table string, columns []string) string {
+	quoted := make([]string, len(columns))
+	for i, column := range columns {
+		quoted[i] = strconv.Quote(column)
+	}
+	return "INSERT INTO " + strconv.Quote(table) + " (" + strings.Join(quoted, ", ") + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")"
 }
 
 // Literal is a plain value as SQL text.
