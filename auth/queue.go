@@ -16,6 +16,12 @@ var ErrBusy = errors.New("too many sign in just now")
 // more wait, the last for about two seconds.
 var hashing = newQueue(runtime.GOMAXPROCS(0), 64)
 
+// Hashings are how many passwords are hashed just now, and how many wait for their turn.
+func Hashings() (running, waiting int) {
+	running = len(hashing.running)
+	return running, max(len(hashing.places)-running, 0)
+}
+
 // queue admits so many at once, and has others wait; whoever finds it full is turned away.
 type queue struct{ places, running lane }
 

@@ -16,6 +16,7 @@ import (
 	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/activity"
+	"reeve/resource/alert"
 	"reeve/resource/allowedaddress"
 	"reeve/resource/attempt"
 	"reeve/resource/authenticator"
@@ -105,6 +106,9 @@ type app struct {
 	deliveries *storage.Table[webhook.Delivery]
 	subjects   *storage.Table[webhook.Subject]
 	leases     *storage.Table[webhook.Lease]
+
+	alerts  *storage.Table[alert.Alert]
+	samples *storage.Table[alert.Sample]
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -171,6 +175,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	nodes, connections := table(d, presence.NodeSchema), table(d, presence.ConnectionSchema)
 	a.webhooks, a.deliveries = table(d, webhook.Schema), table(d, webhook.DeliverySchema)
 	a.subjects, a.leases = table(d, webhook.SubjectSchema), table(d, webhook.LeaseSchema)
+	a.alerts, a.samples = table(d, alert.Schema), table(d, alert.SampleSchema)
 	overrides := table(d, setting.OverrideSchema)
 	addresses := table(d, allowedaddress.Schema)
 	registrationTokens, registrations := table(d, registration.Schema), table(d, registration.PendingSchema)
@@ -184,7 +189,9 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	if a.database, err = storage.NewOutbox(db, event.Schema); err != nil {
 		return err
 	}
-	a.metrics = a.newMetrics()
+	if a.metrics, err = a.newMetrics(); err != nil {
+		return err
+	}
 	a.attempts = attempt.New(unrefused{a.database}, a.tallies)
 	a.presence = presence.New(presence.Config{
 		Nodes: nodes, Connections: connections, Connect: a.connect, Finish: a.finish, Alone: db.Embedded(), Log: a.log,
@@ -229,7 +236,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), a.jobs.Type(), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
 		},
 		Jobs: []job.Kind{a.recount(), a.reEncrypt(), a.prune(c, jobs)},
-	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c))
+	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c), a.newAlerts(c))
 }
 
 // declaring keeps the first error of several declarations.

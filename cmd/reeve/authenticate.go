@@ -208,6 +208,7 @@ func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed s
 // not kept, since it may be a password that stands in the wrong field. If the trail cannot be written to just now, the
 // attempt has failed all the same.
 func (a *app) signInFailed(ctx context.Context, who *auth.Principal) {
+	a.metrics.failures.Inc()
 	ctx, cancel := context.WithTimeout(ctx, notePatience)
 	defer cancel()
 	var target resource.Identifier

@@ -286,7 +286,10 @@ type (
 		Modules           int64  `jsonapi:"attr,modules"`
 		Messages          int64  `jsonapi:"attr,messages"`
 		WaitingMessages   int64  `jsonapi:"attr,waiting_messages"`
+		WaitingJobs       int64  `jsonapi:"attr,waiting_jobs"`
+		FailingDeliveries int64  `jsonapi:"attr,failing_webhook_deliveries"`
 		Alerts            int64  `jsonapi:"attr,alerts"`
+		FiringAlerts      int64  `jsonapi:"attr,firing_alerts"`
 		DatabaseBytes     int64  `jsonapi:"attr,database_bytes"`
 	}
 	decodedReport struct {
@@ -337,6 +340,25 @@ type (
 		LastDeliveredEvent int64       `jsonapi:"attr,last_delivered_event"`
 		LastDeliveredAt    time.Time   `jsonapi:"attr,last_delivered_at,iso8601"`
 		Webhook            *decodedURL `jsonapi:"relation,webhook"`
+	}
+	decodedAlert struct {
+		ID            string         `jsonapi:"primary,alert"`
+		Name          string         `jsonapi:"attr,name"`
+		Description   *string        `jsonapi:"attr,description"`
+		Metric        string         `jsonapi:"attr,metric"`
+		Labels        []string       `jsonapi:"attr,labels"`
+		Function      string         `jsonapi:"attr,function"`
+		Window        *string        `jsonapi:"attr,window"`
+		Comparison    string         `jsonapi:"attr,comparison"`
+		Threshold     float64        `jsonapi:"attr,threshold"`
+		For           *string        `jsonapi:"attr,for"`
+		CreatedAt     time.Time      `jsonapi:"attr,created_at,iso8601"`
+		PausedAt      *time.Time     `jsonapi:"attr,paused_at,iso8601"`
+		State         string         `jsonapi:"attr,state"`
+		Since         *time.Time     `jsonapi:"attr,since,iso8601"`
+		Value         *float64       `jsonapi:"attr,value"`
+		LastEvaluated *time.Time     `jsonapi:"attr,last_evaluated_at,iso8601"`
+		Recipients    []*decodedName `jsonapi:"relation,recipients"`
 	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
@@ -392,7 +414,7 @@ var decoded = map[string]any{
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
 	"stats": decodedStats{}, "usage-report": decodedReport{},
-	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{}, "job": decodedJob{},
+	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{}, "job": decodedJob{}, "alert": decodedAlert{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of
@@ -421,6 +443,8 @@ func TestGoogleDecodes(t *testing.T) {
 			linkDocument(quentin, nil),
 			resourceDocument("registration-token", "", map[string]any{"uses_allowed": 1, "expires_at": "2099-01-01T00:00:00.5Z"}, nil),
 			resourceDocument("job", "", map[string]any{"kind": "recount"}, nil),
+			resourceDocument("alert", "", map[string]any{"name": "waiting", "metric": "reeve_queue_length", "labels": []string{"queue=jobs"}, "function": "value", "threshold": 0.5},
+				map[string]any{"recipients": map[string]any{"data": []any{map[string]any{"type": "user", "id": quentin}}}}),
 		} {
 			typ := dig(document, "data", "type").(string)
 			made := s.do(201, "POST", typ+"s", document)

@@ -3,17 +3,22 @@ package main
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"reeve/auth"
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/alert"
 	"reeve/resource/httpapi"
 	"reeve/resource/version"
 )
@@ -22,32 +27,119 @@ import (
 // are registered, methods and statuses are few. None has a name, an id or an address.
 type metrics struct {
 	registry  *prometheus.Registry
+	known     map[string]alert.Metric // by the names of their samples
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
+	failures  prometheus.Counter
 }
 
 // scrapeTimeout is how long the database may take for what a scrape asks of it.
 const scrapeTimeout = 2 * time.Second
 
-func (a *app) newMetrics() *metrics {
+// family is a metric of the program's own.
+type family struct {
+	name, help string
+	kind       prometheus.ValueType
+	labels     []string
+	desc       *prometheus.Desc
+}
+
+func newFamily(kind prometheus.ValueType, name, help string, labels []string) family {
+	return family{name, help, kind, labels, prometheus.NewDesc(name, help, labels, nil)}
+}
+
+func newGauge(name, help string, labels ...string) family {
+	return newFamily(prometheus.GaugeValue, name, help, labels)
+}
+
+func newCounter(name, help string, labels ...string) family {
+	return newFamily(prometheus.CounterValue, name, help, labels)
+}
+
+// What is counted as it happens.
+var (
+	requestsTotal    = newCounter("reeve_requests_total", "Requests, by the template of their route, the type whose path it is, the method, and the class of the status.", "route", "type", "method", "status")
+	requestDurations = family{name: "reeve_request_duration_seconds", help: "How long requests took, by the template of their route and the type whose path it is. Live streams are not in it.", labels: []string{"route", "type"}}
+	signInFailures   = newCounter("reeve_sign_in_failures_total", "Passwords that were wrong, of accounts that are there and of those that are not.")
+)
+
+// What a scrape asks for.
+var (
+	info            = newGauge("reeve_info", "Always 1; its label is the version.", "version")
+	poolConnections = newGauge("reeve_pool_connections", "Connections to the database, by what they do.", "pool", "state")
+	poolMost        = newGauge("reeve_pool_max_connections", "How many connections to the database there may be.", "pool")
+	poolWaits       = newCounter("reeve_pool_waits_total", "How often a connection to the database had to be waited for.", "pool")
+	poolWaited      = newCounter("reeve_pool_wait_seconds_total", "How long connections to the database were waited for.", "pool")
+	hashings        = newGauge("reeve_password_hashings", "Passwords that are hashed on this node, and that wait for their turn.", "state")
+	queueLength     = newGauge("reeve_queue_length", "What waits to be done, on all nodes together.", "queue")
+	readOnlyMode    = newGauge("reeve_read_only", "1 while maintenance.read_only is on.")
+	scraped         = []family{info, poolConnections, poolMost, poolWaits, poolWaited, hashings, queueLength, readOnlyMode}
+)
+
+func (a *app) newMetrics() (*metrics, error) {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "reeve_requests_total", Help: "Requests, by the template of their route, the type whose path it is, the method, and the class of the status.",
-		}, []string{"route", "type", "method", "status"}),
-		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "reeve_request_duration_seconds", Help: "How long requests took, by the template of their route and the type whose path it is. Live streams are not in it.",
-			Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10},
-		}, []string{"route", "type"}),
+		registry:  prometheus.NewRegistry(),
+		known:     map[string]alert.Metric{},
+		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: requestsTotal.name, Help: requestsTotal.help}, requestsTotal.labels),
+		failures:  prometheus.NewCounter(prometheus.CounterOpts{Name: signInFailures.name, Help: signInFailures.help}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: requestDurations.name, Help: requestDurations.help, Buckets: []float64{.001, .005, .025, .1, .5, 2.5, 10}}, requestDurations.labels),
 	}
-	about := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "reeve_info", Help: "Always 1; its label is the version.", ConstLabels: prometheus.Labels{"version": version.Current().Version},
-	})
-	about.Set(1)
-	m.registry.MustRegister(
-		m.requests, m.durations, about, &state{a}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
-	return m
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	there, err := m.registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range seriesOf(there) { // of the process, before there is a database to ask
+		m.known[s.Metric] = alert.Metric{Counter: s.Counter, Labels: slices.Sorted(maps.Keys(s.Labels))}
+	}
+	for _, f := range append(scraped, requestsTotal, signInFailures) {
+		m.known[f.name] = alert.Metric{Counter: f.kind == prometheus.CounterValue, Labels: f.labels}
+	}
+	for suffix, labels := range map[string][]string{"_count": nil, "_sum": nil, "_bucket": {"le"}} {
+		m.known[requestDurations.name+suffix] = alert.Metric{Counter: true, Labels: append(labels, requestDurations.labels...)}
+	}
+	m.registry.MustRegister(m.requests, m.durations, m.failures, &state{a})
+	return m, nil
+}
+
+// read is what the metrics are just now, as rules name them.
+func (m *metrics) read() ([]alert.Series, error) {
+	families, err := m.registry.Gather()
+	return seriesOf(families), err
+}
+
+// seriesOf are the series of some metrics, those of histograms by their parts as a scrape has them.
+func seriesOf(families []*dto.MetricFamily) (all []alert.Series) {
+	for _, f := range families {
+		for _, m := range f.Metric {
+			labels := map[string]string{}
+			for _, pair := range m.Label {
+				labels[pair.GetName()] = pair.GetValue()
+			}
+			add := func(suffix string, counter bool, labels map[string]string, value float64) {
+				all = append(all, alert.Series{Metric: f.GetName() + suffix, Counter: counter, Labels: labels, Value: value})
+			}
+			bucket := func(le string, count uint64) {
+				labels := maps.Clone(labels)
+				labels["le"] = le
+				add("_bucket", true, labels, float64(count))
+			}
+			switch {
+			case m.Counter != nil:
+				add("", true, labels, m.Counter.GetValue())
+			case m.Gauge != nil:
+				add("", false, labels, m.Gauge.GetValue())
+			case m.Histogram != nil:
+				add("_count", true, labels, float64(m.Histogram.GetSampleCount()))
+				add("_sum", true, labels, m.Histogram.GetSampleSum())
+				for _, b := range m.Histogram.Bucket {
+					bucket(strconv.FormatFloat(b.GetUpperBound(), 'g', -1, 64), b.GetCumulativeCount())
+				}
+				bucket("+Inf", m.Histogram.GetSampleCount())
+			}
+		}
+	}
+	return all
 }
 
 // observe counts a request that was answered.
@@ -75,15 +167,6 @@ func (m *metrics) handler() http.Handler {
 // state is what a scrape asks for.
 type state struct{ *app }
 
-var (
-	poolConnections = prometheus.NewDesc("reeve_pool_connections", "Connections to the database, by what they do.", []string{"pool", "state"}, nil)
-	poolMost        = prometheus.NewDesc("reeve_pool_max_connections", "How many connections to the database there may be.", []string{"pool"}, nil)
-	poolWaits       = prometheus.NewDesc("reeve_pool_waits_total", "How often a connection to the database had to be waited for.", []string{"pool"}, nil)
-	poolWaited      = prometheus.NewDesc("reeve_pool_wait_seconds_total", "How long connections to the database were waited for.", []string{"pool"}, nil)
-	queueLength     = prometheus.NewDesc("reeve_queue_length", "What waits to be done, on all nodes together.", []string{"queue"}, nil)
-	readOnlyMode    = prometheus.NewDesc("reeve_read_only", "1 while maintenance.read_only is on.", nil, nil)
-)
-
 // queue is something that waits. Its length is NotFound while its module is not loaded.
 type queue struct {
 	name   string
@@ -100,9 +183,9 @@ func (s *state) queues() []queue {
 }
 
 // total is how many resources of a type have a value of a filter.
-func (s *state) total(typ, filter, value string) func(ctx context.Context) (int64, error) {
+func (a *app) total(typ, filter, value string) func(ctx context.Context) (int64, error) {
 	return func(ctx context.Context) (int64, error) {
-		results, err := s.engine.Do(ctx, resource.Operation{
+		results, err := a.engine.Do(ctx, resource.Operation{
 			Verb: resource.List, Type: typ, Filters: []resource.FilterArgument{resource.FilterBy(filter, value)},
 			Window: pagination.First(1), Count: pagination.CountOnly, Principal: auth.System,
 		})
@@ -115,38 +198,39 @@ func (s *state) total(typ, filter, value string) func(ctx context.Context) (int6
 
 // Describe is for [prometheus.Collector].
 func (s *state) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{poolConnections, poolMost, poolWaits, poolWaited, queueLength, readOnlyMode} {
-		to <- d
+	for _, f := range scraped {
+		to <- f.desc
 	}
 }
 
 // Collect is for [prometheus.Collector].
 func (s *state) Collect(to chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	tell := func(f family, value float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(f.desc, f.kind, value, labels...)
 	}
-	counter := func(d *prometheus.Desc, value float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, labels...)
-	}
+	tell(info, 1, version.Current().Version)
 	for pool, stats := range s.database.Stats() {
-		gauge(poolConnections, float64(stats.InUse), pool, "in_use")
-		gauge(poolConnections, float64(stats.Idle), pool, "idle")
-		gauge(poolMost, float64(stats.MaxOpenConnections), pool)
-		counter(poolWaits, float64(stats.WaitCount), pool)
-		counter(poolWaited, stats.WaitDuration.Seconds(), pool)
+		tell(poolConnections, float64(stats.InUse), pool, "in_use")
+		tell(poolConnections, float64(stats.Idle), pool, "idle")
+		tell(poolMost, float64(stats.MaxOpenConnections), pool)
+		tell(poolWaits, float64(stats.WaitCount), pool)
+		tell(poolWaited, stats.WaitDuration.Seconds(), pool)
 	}
+	running, waiting := auth.Hashings()
+	tell(hashings, float64(running), "running")
+	tell(hashings, float64(waiting), "waiting")
 	readOnly := 0.0
 	if s.readOnly.Load() {
 		readOnly = 1
 	}
-	gauge(readOnlyMode, readOnly)
+	tell(readOnlyMode, readOnly)
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	for _, q := range s.queues() {
 		length, err := q.length(ctx)
 		switch {
 		case err == nil:
-			gauge(queueLength, float64(length), q.name)
+			tell(queueLength, float64(length), q.name)
 		case !resource.Is(err, resource.NotFound):
 			s.log.WarnContext(ctx, "a scrape is not told how long a queue is", "queue", q.name, "error", err)
 		}

@@ -84,7 +84,10 @@ func TestDashboard(t *testing.T) {
 }
 
 func BenchmarkObserve(b *testing.B) {
-	m := (&app{}).newMetrics()
+	m, err := (&app{}).newMetrics()
+	if err != nil {
+		b.Fatal(err)
+	}
 	seen := httpapi.Observation{Route: "/api/admin/v1/{type}", Type: "users", Method: "GET", Status: 200, Bytes: 50_000, Duration: time.Millisecond}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -63,6 +63,7 @@ func TestSpecIsTrue(t *testing.T) {
 		quiet := func(n int) map[string]any {
 			return map[string]any{"events": []string{"module.deleted"}, "description": fmt.Sprint("made ", n)}
 		} // of which nobody is told
+		alerted := func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("changed ", n)} }
 		named := func(n int) map[string]any { return map[string]any{"value": fmt.Sprint("named ", n)} }
 		err = openapitest.Check(doc, openapitest.Server{
 			Do: func(r *http.Request) *http.Response {
@@ -119,6 +120,8 @@ func TestSpecIsTrue(t *testing.T) {
 				"bulkMessages": func(int) map[string]any {
 					return map[string]any{"messages": []any{map[string]any{"to": "quentin", "body": "So it goes."}}}
 				},
+				"createAlert": func(n int) map[string]any { return map[string]any{"name": fmt.Sprint("made ", n)} },
+				"updateAlert": alerted, "updateAlertByName": alerted,
 				"createWebhook": quiet, "updateWebhook": quiet,
 				"createRegistrationToken": func(n int) map[string]any { return map[string]any{"token": fmt.Sprint("made-", n)} },
 				"createGroup":             func(n int) map[string]any { return map[string]any{"key": fmt.Sprint("made-", n)} },

@@ -8,9 +8,12 @@ import (
 
 	"reeve/pagination"
 	"reeve/resource"
+	"reeve/resource/alert"
+	"reeve/resource/job"
 	"reeve/resource/stats"
 	"reeve/resource/usagereport"
 	"reeve/resource/version"
+	"reeve/resource/webhook"
 )
 
 // stats counts what there is, by counters and tallies alone.
@@ -39,6 +42,10 @@ func (a *app) stats(ctx context.Context) (s stats.Stats, err error) {
 		{&s.Groups, total(a.groups.List, nil)},
 		{&s.Messages, total(a.messages.List, nil)},
 		{&s.WaitingMessages, total(a.recipients.List, resource.IsNull("delivered_at"))},
+		{&s.WaitingJobs, a.total(job.Schema.Name, "state", job.Queued)},
+		{&s.FailingDeliveries, total(a.deliveries.List, resource.Equal("state", webhook.Failing))},
+		{&s.Alerts, total(a.alerts.List, nil)},
+		{&s.FiringAlerts, total(a.alerts.List, resource.Equal("state", alert.Firing))},
 		{&s.DatabaseBytes, a.database.Size},
 	} {
 		if *one.count, err = one.by(ctx); err != nil {

@@ -85,7 +85,7 @@ func TestStats(t *testing.T) {
 				"users": s.count("SELECT count(*) FROM users"), "administrators": s.count("SELECT count(*) FROM users WHERE can_request_admin"),
 				"active_users_day": s.active(time.Now().Add(-24 * time.Hour)), "active_users_30_days": s.active(time.Now().Add(-30 * 24 * time.Hour)),
 				"sessions": s.count("SELECT count(*) FROM sessions WHERE finished_at IS NULL"), "tokens": s.count("SELECT count(*) FROM tokens"),
-				"groups": s.count("SELECT count(*) FROM groups"), "messages": 1, "waiting_messages": 1, "alerts": 0,
+				"groups": s.count("SELECT count(*) FROM groups"), "messages": 1, "waiting_messages": 1, "waiting_jobs": 0, "failing_webhook_deliveries": 0, "alerts": 0, "firing_alerts": 0,
 			} {
 				if told[name] != float64(want) {
 					t.Errorf("%s is %v, not %d", name, told[name], want)

@@ -15,7 +15,9 @@ type Stats struct {
 	Users, Administrators             int64
 	ActiveUsersDay, ActiveUsers30Days int64
 	Sessions, Tokens, Groups, Modules int64
-	Messages, WaitingMessages, Alerts int64
+	Messages, WaitingMessages         int64
+	WaitingJobs, FailingDeliveries    int64
+	Alerts, FiringAlerts              int64
 	DatabaseBytes                     int64
 }
 
@@ -36,7 +38,10 @@ var Schema = resource.Schema[Stats]{
 		count("modules", func(s *Stats) *int64 { return &s.Modules }).Doc("Those that are loaded."),
 		count("messages", func(s *Stats) *int64 { return &s.Messages }),
 		count("waiting_messages", func(s *Stats) *int64 { return &s.WaitingMessages }).Doc("The length of the queue: how many recipients no stream has brought their message yet."),
+		count("waiting_jobs", func(s *Stats) *int64 { return &s.WaitingJobs }).Doc("Those that are queued."),
+		count("failing_webhook_deliveries", func(s *Stats) *int64 { return &s.FailingDeliveries }).Doc("Events that webhooks could not be told of yet; later ones wait for them."),
 		count("alerts", func(s *Stats) *int64 { return &s.Alerts }).Doc("Rules."),
+		count("firing_alerts", func(s *Stats) *int64 { return &s.FiringAlerts }),
 		count("database_bytes", func(s *Stats) *int64 { return &s.DatabaseBytes }).Doc("What the database takes on its disk, without its log."),
 	},
 }
