@@ -54,7 +54,21 @@ func nativeTarget(scope string) string {
 	case "settings":
 		return strings.ReplaceAll(of, ":", ".")
 	case "provisioners":
-		return of
+		return Provisioner(of)
 	}
 	return scope
+}
+
+// provisioners are the names that Grafana has for kinds of provisioning, in all spellings, each with the one of Reeve.
+var provisioners = map[string]string{
+	"access-control": "roles", "accesscontrol": "roles", "notifications": "webhooks", "notifiers": "webhooks", "plugins": "modules",
+	"dashboards": "types", "alerting": "alerts",
+}
+
+// Provisioner is the kind of provisioning that a name means, Grafana's or its own.
+func Provisioner(name string) string {
+	if native, ok := provisioners[name]; ok {
+		return native
+	}
+	return name
 }

@@ -18,6 +18,8 @@ import (
 type View struct {
 	Now       time.Time
 	Principal *auth.Principal
+
+	engine *Engine
 }
 
 // AttributeDescription is what is known of an attribute without its Go type.
@@ -32,6 +34,7 @@ type AttributeDescription struct {
 	Fixed     bool     `json:"fixed,omitempty"`      // given at creation only
 	Unique    bool     `json:"unique,omitempty"`     // no two rows have the same, null apart
 	Once      bool     `json:"once,omitempty"`       // only in the answer to the write that makes it
+	InQuery   bool     `json:"in_query,omitempty"`   // of a boolean argument: it may stand in the query too
 	OneOf     []string `json:"one_of,omitempty"`     // the only values
 	MaxLength int      `json:"max_length,omitempty"` // in characters
 	Default   any      `json:"default,omitempty"`    // the plain value that a creation sets if it gives none
@@ -185,6 +188,9 @@ func State[T any](name string, c Condition) Attribute[T] {
 
 // Doc says what the attribute is, for the OpenAPI document.
 func (a Attribute[T]) Doc(doc string) Attribute[T] { a.AttributeDescription.Doc = doc; return a }
+
+// InQuery lets requests give the argument of an action in their query too, as dry_run=true. It must be a boolean.
+func (a Attribute[T]) InQuery() Attribute[T] { a.AttributeDescription.InQuery = true; return a }
 
 // Required has creations refused that do not give the attribute.
 func (a Attribute[T]) Required() Attribute[T] { a.AttributeDescription.Required = true; return a }

@@ -44,6 +44,7 @@ type Description struct {
 	Actions    []ActionDescription
 	Lookups    []string
 	Forcible   bool
+	Named      bool
 	Singleton  bool
 	Open       bool
 }
@@ -51,7 +52,7 @@ type Description struct {
 func (t *Type[T]) describe() Description {
 	d := Description{
 		Name: t.Schema.Name, Plural: t.Schema.Plural, Doc: t.Schema.Doc, Exclusive: t.Schema.exclusive(),
-		Filters: t.Schema.AllFilters(), Sorts: t.Schema.Sorts, Lookups: t.Lookups, Forcible: t.Forcible, Singleton: t.Singleton, Open: t.Open,
+		Filters: t.Schema.AllFilters(), Sorts: t.Schema.Sorts, Lookups: t.Lookups, Forcible: t.Forcible, Named: t.Named, Singleton: t.Singleton, Open: t.Open,
 	}
 	for _, verb := range []struct {
 		name   string

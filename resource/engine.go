@@ -13,11 +13,13 @@ type Engine struct {
 	registry *Registry
 	database Transactor
 	clock    func() time.Time
+
+	provisioner Provisioner // nil if nothing is
 }
 
 // NewEngine serves the types of a registry out of a database.
 func NewEngine(registry *Registry, database Transactor, clock func() time.Time) *Engine {
-	return &Engine{registry, database, clock}
+	return &Engine{registry: registry, database: database, clock: clock}
 }
 
 // Registry is the registry that the engine serves.

@@ -100,6 +100,8 @@ type Resources interface {
 	Place(o Order, i int) *pagination.Cursor
 	// Shows reports whether the reference of that index in Description.References is to be shown.
 	Shows(reference int) bool
+	// Provisioned are the resources of the type, not of the rows alone, that are as files have them, by id; nil if none is.
+	Provisioned() map[ulid.ULID]Provisioned
 	// AppendAttributes appends the members of row i's attributes object, without its braces.
 	AppendAttributes(dst []byte, i int) []byte
 	// Target is what row i's reference of that index in Description.References names: the zero Identifier if

@@ -27,7 +27,7 @@ func Show[T any](e *Engine, typ string, of []T, fields ...string) (Resources, er
 	if !ok {
 		return nil, fmt.Errorf("resource: %T is no row of type %q", of, typ)
 	}
-	return &rows[T]{plan: p, rows: of, view: View{Now: Cut(e.clock())}, shown: newSelection(fields)}, nil
+	return &rows[T]{plan: p, rows: of, view: View{Now: Cut(e.clock()), engine: e}, shown: newSelection(fields)}, nil
 }
 
 func (r *rows[T]) Type() *Description { return &r.plan.about }
@@ -49,6 +49,11 @@ func (r *rows[T]) Target(i, reference int) Identifier {
 		return Identifier{}
 	}
 	return target
+}
+
+// Provisioned are the resources of the type that are as files have them.
+func (r *rows[T]) Provisioned() map[ulid.ULID]Provisioned {
+	return r.view.engine.provisioned(r.plan.about.Name)
 }
 
 func (r *rows[T]) AppendAttributes(dst []byte, i int) []byte {

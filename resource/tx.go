@@ -99,7 +99,7 @@ func (tx *Tx) transact(ctx context.Context, run func() error) error {
 }
 
 // View is the transaction's view of resources.
-func (tx *Tx) View() View { return View{Now: tx.Now, Principal: tx.Principal} }
+func (tx *Tx) View() View { return View{Now: tx.Now, Principal: tx.Principal, engine: tx.engine} }
 
 type txKey struct{}
 
@@ -181,6 +181,11 @@ func (tx *Tx) write(op Operation, t served, reach reach, run writer) (Result, er
 		var err error
 		if id, err = tx.find(op, t, reach.known()); err != nil {
 			return Result{}, err
+		}
+		if p := tx.engine.provisioner; p != nil && tx.cause == (Identifier{}) {
+			if err := p.Refuse(tx, op, id); err != nil {
+				return Result{}, err
+			}
 		}
 	}
 	event := NewEvent(tx, tx.Now, tx.Principal, op.Verb, Identifier{op.Type, id})

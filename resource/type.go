@@ -31,6 +31,7 @@ type Type[T any] struct {
 	Follows []Following[T] // what follows from changes of to-many relationships
 
 	Forcible  bool // some of its checks let pass what is forced, see [Tx.Forced]
+	Named     bool // a resource is found at {path}/{name} too: where its id stands, the value of the first of Lookups may
 	Singleton bool // one resource, served at the path of the type itself; its id is NamedID(name, "")
 	Open      bool // every caller who is known may get it
 }
@@ -96,6 +97,9 @@ func (t *Type[T]) verify() error {
 		if a := t.Schema.Attribute(name); a == nil || !a.AttributeDescription.Unique || t.List == nil {
 			found = append(found, fmt.Sprintf("lookup by %q needs a unique attribute and List", name))
 		}
+	}
+	if t.Named && len(t.Lookups) == 0 {
+		found = append(found, "it is named, but has no lookup")
 	}
 	for _, r := range t.Schema.References {
 		if r.Many != (t.Linkages[r.Name] != nil) {

@@ -276,6 +276,34 @@ func (db *DB) AfterCommit(ctx context.Context, do func(ctx context.Context)) err
 	return nil
 }
 
+// Attempt runs fn in the transaction that the context holds. If fn fails, what it did there is undone, and no more than
+// that: the transaction goes on.
+func (db *DB) Attempt(ctx context.Context, fn func(ctx context.Context) error) error {
+	tx := db.joined(ctx)
+	if tx == nil {
+		return errors.New("storage: Attempt needs a transaction")
+	}
+	if _, err := tx.ExecContext(ctx, "SAVEPOINT attempt"); err != nil {
+		return db.undo(tx, db.failed(err))
+	}
+	failed, after := tx.failed, len(tx.after)
+	err := fn(ctx)
+	if err == nil && tx.failed == nil {
+		_, err := tx.ExecContext(ctx, "RELEASE SAVEPOINT attempt")
+		return db.undo(tx, db.failed(err))
+	}
+	if err == nil {
+		err = tx.failed
+	}
+	for _, statement := range []string{"ROLLBACK TO SAVEPOINT attempt", "RELEASE SAVEPOINT attempt"} {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return db.undo(tx, db.failed(err))
+		}
+	}
+	tx.failed, tx.after = failed, tx.after[:after]
+	return err
+}
+
 // Lock waits until no other transaction holds the named lock, and holds it to the end of the transaction that
 // the context holds.
 func (db *DB) Lock(ctx context.Context, name string) error {

@@ -33,6 +33,7 @@ import (
 	"reeve/resource/passwordlink"
 	"reeve/resource/permission"
 	"reeve/resource/presence"
+	"reeve/resource/provisioning"
 	"reeve/resource/registration"
 	"reeve/resource/role"
 	"reeve/resource/room"
@@ -182,6 +183,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.second = table(d, authenticator.Schema)
 	recovery := table(d, factor.RecoverySchema)
 	jobs := table(d, job.Schema)
+	provisioned, changes := table(d, provisioning.ProvisionedSchema), table(d, provisioning.ChangeSchema)
 	if d.err != nil {
 		return d.err
 	}
@@ -236,7 +238,8 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), a.jobs.Type(), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
 		},
 		Jobs: []job.Kind{a.recount(), a.reEncrypt(), a.prune(c, jobs)},
-	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c), a.newAlerts(c))
+	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c), a.newAlerts(c),
+		a.newProvisioning(c, provisioned, changes))
 }
 
 // declaring keeps the first error of several declarations.

@@ -74,7 +74,7 @@ func entityPackages() []string {
 	var packages []string
 	for _, entry := range entries {
 		switch name := entry.Name(); {
-		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "idempotency", "module", "setting", "resourcetest", "compat", "stream"}, name):
+		case !entry.IsDir() || slices.Contains([]string{"document", "httpapi", "openapi", "idempotency", "module", "setting", "resourcetest", "compat", "stream", "yamlfile"}, name):
 		default:
 			packages = append(packages, "reeve/resource/"+name)
 		}

@@ -147,6 +147,15 @@ type (
 		LoadedAt *time.Time `jsonapi:"attr,loaded_at,iso8601"`
 		Error    *string    `jsonapi:"attr,error"`
 	}
+	decodedProvisioning struct {
+		ID           string     `jsonapi:"primary,provisioning"`
+		Name         string     `jsonapi:"attr,name"`
+		Doc          string     `jsonapi:"attr,doc"`
+		ResourceType *string    `jsonapi:"attr,resource_type"`
+		Resources    int64      `jsonapi:"attr,resources"`
+		ChangedAt    *time.Time `jsonapi:"attr,changed_at,iso8601"`
+		Error        *string    `jsonapi:"attr,error"`
+	}
 	decodedType struct {
 		ID            string   `jsonapi:"primary,type"`
 		Name          string   `jsonapi:"attr,name"`
@@ -415,6 +424,7 @@ var decoded = map[string]any{
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
 	"stats": decodedStats{}, "usage-report": decodedReport{},
 	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{}, "job": decodedJob{}, "alert": decodedAlert{},
+	"provisioning": decodedProvisioning{},
 }
 
 // mixed are the members that no field of a model can hold, since they name resources of several types, or have values of

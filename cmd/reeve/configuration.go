@@ -88,7 +88,7 @@ var (
 
 	eventsKeep     = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep   = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
-	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "messages", "registration", "webhooks", "alerts"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
+	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "messages", "registration", "webhooks", "alerts", "provisioning"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
 	modulesPath    = setting.New("modules.path", "modules", "The folder whose files declare modules; none if empty.").Fixed().Restart()
 
 	registrationEnabled       = setting.New("registration.enabled", false, "Whether people may register accounts for themselves.")
@@ -118,7 +118,7 @@ var declarations = []setting.Declaration{
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	webhooksAllowPrivate, webhooksAllowedNetworks, webhooksTimeout, webhooksPauseAfter, webhooksKeep,
-	alertsInterval, jobsEnabled, jobsKeep, streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel,
+	alertsInterval, provisioningPath, provisioningWatch, jobsEnabled, jobsKeep, streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel,
 }
 
 // Who must have a second factor.

@@ -209,6 +209,7 @@ type form struct {
 	path          []byte // up to the id: "/api/admin/v1/users/, or the whole path of a singleton
 	relationships []relationship
 	linkage       map[resource.Edge]*resource.Targets
+	provisioned   map[ulid.ULID]resource.Provisioned
 }
 
 // relationship is what the objects of one relationship have in common.
@@ -227,7 +228,7 @@ func newForm(base string, resources resource.Resources, linkage map[resource.Edg
 	}
 	quoted := resource.AppendString(nil, path)
 	head := resource.AppendString([]byte(`{"type":`), about.Name)
-	f := form{resources, about, append(head, `,"id":"`...), quoted[:len(quoted)-1], nil, linkage}
+	f := form{resources, about, append(head, `,"id":"`...), quoted[:len(quoted)-1], nil, linkage, resources.Provisioned()}
 	for i := range about.References {
 		r := &about.References[i]
 		if !resources.Shows(i) {
@@ -251,8 +252,22 @@ func (f *form) append(dst []byte, i int, page *resource.PageInfo) []byte {
 	dst = append(f.resources.AppendAttributes(dst, i), '}')
 	dst = f.appendRelationships(dst, i, id)
 	dst = append(f.appendPath(append(dst, `,"links":{"self":`...), id), `"}`...)
+	by, provisioned := f.provisioned[f.resources.ID(i)]
+	if provisioned {
+		dst = resource.AppendString(append(dst, `,"meta":{"provisioned":{"kind":`...), by.Kind)
+		dst = resource.AppendString(append(dst, `,"file":`...), by.File)
+		dst = append(strconv.AppendBool(append(dst, `,"allow_edits":`...), by.AllowEdits), '}')
+		if page == nil {
+			dst = append(dst, '}')
+		}
+	}
 	if page != nil {
-		dst = append(dst, `,"meta":{"page":{"cursor":"`...)
+		if provisioned {
+			dst = append(dst, ',')
+		} else {
+			dst = append(dst, `,"meta":{`...)
+		}
+		dst = append(dst, `"page":{"cursor":"`...)
 		if len(page.Order.Keys()) == 0 {
 			dst = append(dst, id...)
 		} else {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -159,7 +160,7 @@ func (r *request) readData(op *document.Operation) error {
 	case r.kind == action, r.kind == selection:
 		arguments, err := op.Arguments()
 		r.operation.Body = arguments.Body
-		if err != nil {
+		if err = cmp.Or(err, r.argue()); err != nil {
 			return err
 		}
 		return r.named(arguments)

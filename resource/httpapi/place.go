@@ -118,8 +118,12 @@ func (p *place) fill(vars map[string]string) bool {
 		return true
 	default:
 		var err error
-		if p.id, err = resource.ParseID(id); err != nil {
+		switch p.id, err = resource.ParseID(id); {
+		case err == nil:
+		case !p.about.Named:
 			return false
+		default:
+			p.key = &resource.Key{Attribute: p.about.Lookups[0], Value: id}
 		}
 	}
 	switch {

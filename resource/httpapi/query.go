@@ -34,7 +34,8 @@ type query struct {
 	fields     map[string][]string // by type
 	affected   int                 // at most; 0 for any number
 	force      bool
-	profile    bool // pages are asked for by the cursor pagination profile
+	arguments  map[string]any // of an action
+	profile    bool           // pages are asked for by the cursor pagination profile
 }
 
 // takes says which parameters an operation has.
@@ -45,7 +46,9 @@ type takes struct {
 	shows    bool // include and fields
 	affected bool // max_affected
 	force    bool
-	profile  bool // pages are those of the cursor pagination profile unless page[first] or page[last] says otherwise
+	// arguments are those of an action that may stand in the query.
+	arguments []string
+	profile   bool // pages are those of the cursor pagination profile unless page[first] or page[last] says otherwise
 }
 
 // parseQuery reads a query string by the rules of application/x-www-form-urlencoded (URL Standard, section 5.1),
@@ -139,6 +142,14 @@ func (r *queryReader) read(name, value string) {
 			r.find(resource.InvalidParameter, name, "force must be true or false")
 		}
 		r.query.force = value == "true"
+	case slices.Contains(r.takes.arguments, name):
+		if value != "true" && value != "false" {
+			r.find(resource.InvalidParameter, name, "%s must be true or false", name)
+		}
+		if r.query.arguments == nil {
+			r.query.arguments = map[string]any{}
+		}
+		r.query.arguments[name] = value == "true"
 	case r.takes.pages != nil && slices.Contains(windows, name), r.takes.sorts && name == "sort": // they are understood together
 	case r.takes.pages != nil && key == "count":
 		count, ok := counts[value]
@@ -162,7 +173,7 @@ func (t takes) String() string {
 		names []string
 	}{
 		{t.pages != nil, append(slices.Clone(windows), "count")}, {t.sorts, []string{"sort"}}, {t.shows, []string{"include", "fields[type]"}},
-		{t.filters, []string{"the type's filters"}}, {t.affected, []string{"max_affected"}}, {t.force, []string{"force"}},
+		{t.filters, []string{"the type's filters"}}, {t.affected, []string{"max_affected"}}, {t.force, []string{"force"}}, {t.arguments != nil, t.arguments},
 	} {
 		if some.taken {
 			names = append(names, some.names...)

@@ -135,6 +135,13 @@ func (r *request) readQuery(raw string) error {
 	default:
 		takes.force = r.about != nil && r.about.Forcible
 	}
+	if r.action != nil {
+		for _, argument := range r.action.Arguments {
+			if argument.InQuery {
+				takes.arguments = append(takes.arguments, argument.Name)
+			}
+		}
+	}
 	q, problems := parseQuery(raw, takes)
 	op := &r.operation
 	op.Filters, op.Include, op.Fields = q.filters, q.include, q.fields
@@ -165,6 +172,7 @@ func (r *request) readBody(text []byte) error {
 	case r.kind == action, r.kind == selection:
 		arguments, err := document.ReadArguments(text)
 		op.Body = arguments.Body
+		err = cmp.Or(err, r.argue())
 		switch {
 		case len(text) == 0:
 		case arguments.Body.Bare:
@@ -178,6 +186,20 @@ func (r *request) readBody(text []byte) error {
 		return r.named(arguments)
 	}
 	return r.take(document.ReadResource(text, r.about))
+}
+
+// argue adds the arguments that stand in the query to those of the body.
+func (r *request) argue() error {
+	for name, value := range r.query.arguments {
+		if _, twice := r.operation.Body.Attributes[name]; twice {
+			return resource.Errorf(resource.InvalidParameter, "%s stands in the body too", name).About(name)
+		}
+		if r.operation.Body.Attributes == nil {
+			r.operation.Body.Attributes = map[string]any{}
+		}
+		r.operation.Body.Attributes[name] = value
+	}
+	return nil
 }
 
 // take is about a resource object that has been read as far as it could be.

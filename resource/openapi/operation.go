@@ -125,6 +125,9 @@ func (b *builder) describe(d *resource.Description) {
 	if !d.Singleton {
 		b.describeAll(d, path)
 		path, parameters = path+"/{id}", []*Parameter{shared("id")}
+		if d.Named {
+			parameters = []*Parameter{inPath("id", "The id of the resource, or its "+d.Lookups[0]+".", text(""))}
+		}
 		for _, key := range d.Lookups {
 			b.describeOne(d, "/"+d.Path()+"/by-"+strings.ReplaceAll(key, "_", "-")+"/{"+key+"}", "By"+pascal(key), b.lookup(d, key))
 		}
@@ -168,9 +171,13 @@ func (b *builder) describeAll(d *resource.Description, path string) {
 				"For each line its number as `line`, and `type` and `id` of the new resource, or `errors`.")}}}
 		}
 	}
+	all := pascal(d.Plural)
+	if d.Plural == d.Name {
+		all = "All" + all
+	}
 	for i := range d.Actions {
 		a := &d.Actions[i]
-		c := b.action(d, a, path, pascal(d.Plural))
+		c := b.action(d, a, path, all)
 		switch {
 		case a.Collection:
 			b.add(d, c)
@@ -231,6 +238,11 @@ func (b *builder) describeOne(d *resource.Description, path, by string, paramete
 		if a := &d.Actions[i]; !a.Collection || d.Singleton {
 			c := b.action(d, a, path, one)
 			c.parameters, c.guarded = parameters, !a.Collection
+			for _, argument := range a.Arguments {
+				if argument.InQuery {
+					c.parameters = slices.Concat(c.parameters, []*Parameter{inQuery(argument.Name, argument.Doc, kind(argument.Kind))})
+				}
+			}
 			b.add(d, c)
 		}
 	}

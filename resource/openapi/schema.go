@@ -229,7 +229,9 @@ func (b *builder) resourceObject(d *resource.Description, in use) *Schema {
 	cursor := text("The value of page[after] and page[before] for this place.")
 	members := Schemas{
 		"type": constant(d.Name), "id": id(), "attributes": attributes(d.Attributes, in), "links": links(),
-		"meta": closed(Schemas{"page": closed(Schemas{"cursor": cursor}, "cursor")}, "page"),
+		"meta": closed(Schemas{
+			"page": closed(Schemas{"cursor": cursor}, "cursor"), "provisioned": b.schema("Provisioned", provisioned()),
+		}),
 	}
 	required := []string{"type", "id", "attributes", "links"}
 	r := b.relationships(d.References, in)
@@ -244,6 +246,13 @@ func (b *builder) resourceObject(d *resource.Description, in use) *Schema {
 	}
 	s := closed(members, required...)
 	s.Description = d.Doc
+	return s
+}
+
+// provisioned is what the meta of a resource tells that is as a file has it.
+func provisioned() *Schema {
+	s := closed(Schemas{"kind": text(""), "file": text(""), "allow_edits": {Type: Types{"boolean"}}}, "kind", "file", "allow_edits")
+	s.Description = "The resource is as a file has it, and is changed there; elsewhere only if it allows edits, until it is applied again."
 	return s
 }
 
@@ -353,7 +362,7 @@ func (b *builder) list(items, included *Schema) *Schema {
 
 // listDocument is the answer with a page of resources, each with its cursor.
 func (b *builder) listDocument(d *resource.Description) *Schema {
-	item := &Schema{AllOf: []*Schema{b.resource(d), {Required: []string{"meta"}}}}
+	item := &Schema{AllOf: []*Schema{b.resource(d), open(Schemas{"meta": open(nil, "page")}, "meta")}}
 	return b.schema(pascal(d.Name)+".List", b.list(item, b.included(d)))
 }
 

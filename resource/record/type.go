@@ -15,8 +15,8 @@ import (
 var verbs = []string{resource.List, resource.Get, resource.Create, resource.Update, resource.Delete}
 
 // typ reads a type. What no single line tells is found by the schema's own verification.
-func (r *reader) typ(key, value *yaml.Node) Type {
-	found := len(r.found)
+func (r reader) typ(key, value *yaml.Node) Type {
+	found := r.Found()
 	t := Type{Verbs: verbs, Schema: resource.Schema[Record]{
 		Name: r.name(key, hyphens), ID: func(r *Record) *ulid.ULID { return &r.ID },
 	}}
@@ -24,47 +24,47 @@ func (r *reader) typ(key, value *yaml.Node) Type {
 	s.Plural, s.Own = s.Name+"s", shape.own
 	lines := map[string]*yaml.Node{}
 	filters := func() {} // which name members that may come after them
-	r.mapping(value, members{
-		"doc":    r.text(&s.Doc),
+	r.Mapping(value, members{
+		"doc":    r.Text(&s.Doc),
 		"plural": func(_, value *yaml.Node) { s.Plural = r.name(value, hyphens) },
 		"lookups": func(_, value *yaml.Node) {
-			r.list(value, func(n *yaml.Node) { t.Lookups = append(t.Lookups, r.name(n, underscores)) })
+			r.List(value, func(n *yaml.Node) { t.Lookups = append(t.Lookups, r.name(n, underscores)) })
 		},
 		"verbs": func(_, value *yaml.Node) {
 			t.Verbs = nil
-			r.list(value, func(n *yaml.Node) { t.Verbs = append(t.Verbs, r.word(n, verbs...)) })
+			r.List(value, func(n *yaml.Node) { t.Verbs = append(t.Verbs, r.word(n, verbs...)) })
 		},
 		"attributes": func(_, value *yaml.Node) {
-			r.each(value, maxMembers, func(key, value *yaml.Node) {
+			r.Each(value, maxMembers, func(key, value *yaml.Node) {
 				lines[key.Value] = key
 				s.Attributes = append(s.Attributes, r.attribute(shape, key, value))
 			})
 		},
 		"references": func(_, value *yaml.Node) {
-			r.each(value, maxMembers, func(key, value *yaml.Node) {
+			r.Each(value, maxMembers, func(key, value *yaml.Node) {
 				lines[key.Value] = key
 				s.References = append(s.References, r.reference(shape, key, value))
 			})
 		},
 		"filters": func(_, value *yaml.Node) {
 			filters = func() {
-				r.each(value, maxMembers, func(key, value *yaml.Node) { s.Filters = append(s.Filters, r.filter(s, key, value)) })
+				r.Each(value, maxMembers, func(key, value *yaml.Node) { s.Filters = append(s.Filters, r.filter(s, key, value)) })
 			}
 		},
 		"unique": func(_, value *yaml.Node) {
-			r.list(value, func(n *yaml.Node) { s.Unique = append(s.Unique, r.members(n)) })
+			r.List(value, func(n *yaml.Node) { s.Unique = append(s.Unique, r.members(n)) })
 		},
 		"sorts": func(_, value *yaml.Node) {
-			r.list(value, func(n *yaml.Node) { s.Sorts = append(s.Sorts, r.members(n)) })
+			r.List(value, func(n *yaml.Node) { s.Sorts = append(s.Sorts, r.members(n)) })
 		},
 	})
 	filters()
 	for i := range s.Attributes {
 		if a := &s.Attributes[i]; a.AttributeDescription.MaxLength > resource.DefaultMaxLength && indexed(s, a.Name) {
-			r.find(lines[a.Name], "%s is sorted by, compared or unique, so it can have at most %d characters", a.Name, resource.DefaultMaxLength)
+			r.Find(lines[a.Name], "%s is sorted by, compared or unique, so it can have at most %d characters", a.Name, resource.DefaultMaxLength)
 		}
 	}
-	if len(r.found) > found {
+	if r.Found() > found {
 		return t // the schema's findings would follow from these
 	}
 	if err := s.Verify(); err != nil {
@@ -75,7 +75,7 @@ func (r *reader) typ(key, value *yaml.Node) Type {
 					at = line
 				}
 			}
-			r.find(at, "%s", strings.TrimPrefix(finding, "resource: "))
+			r.Find(at, "%s", strings.TrimPrefix(finding, "resource: "))
 		}
 	}
 	return t
@@ -99,8 +99,8 @@ func indexed(s *resource.Schema[Record], name string) (is bool) {
 }
 
 // members reads a list of members, each perhaps with a minus before it.
-func (r *reader) members(n *yaml.Node) (names []string) {
-	r.list(n, func(item *yaml.Node) {
+func (r reader) members(n *yaml.Node) (names []string) {
+	r.List(n, func(item *yaml.Node) {
 		name := *item
 		name.Value = strings.TrimPrefix(name.Value, "-")
 		r.name(&name, underscores)
@@ -123,13 +123,13 @@ var ops = []string{
 }
 
 // attribute reads an attribute: a mapping, or its kind alone.
-func (r *reader) attribute(shape *shape, key, value *yaml.Node) resource.Attribute[Record] {
-	name, found := r.name(key, underscores), len(r.found)
+func (r reader) attribute(shape *shape, key, value *yaml.Node) resource.Attribute[Record] {
+	name, found := r.name(key, underscores), r.Found()
 	if value.Kind == yaml.ScalarNode {
 		return shape.attribute(name, resource.Kind(r.word(value, kinds...)), false)
 	}
 	kind := resource.String
-	r.each(value, 0, func(key, value *yaml.Node) {
+	r.Each(value, 0, func(key, value *yaml.Node) {
 		if key.Value == "kind" {
 			kind = resource.Kind(r.word(value, kinds...))
 		}
@@ -142,42 +142,42 @@ func (r *reader) attribute(shape *shape, key, value *yaml.Node) resource.Attribu
 	plain := func(to *any) func(key, value *yaml.Node) {
 		return func(_, value *yaml.Node) { *to = r.plain(value, kind) }
 	}
-	r.mapping(value, members{
-		"kind": func(*yaml.Node, *yaml.Node) {}, "doc": r.text(&doc), "required": r.flag(&required), "nullable": r.flag(&nullable),
-		"secret": r.flag(&secret), "unique": r.flag(&unique), "fixed": r.flag(&fixed), "read_only": r.flag(&readOnly), "created": r.flag(&created),
-		"values": r.texts(&values), "default": plain(&fallback), "example": plain(&example),
+	r.Mapping(value, members{
+		"kind": func(*yaml.Node, *yaml.Node) {}, "doc": r.Text(&doc), "required": r.Flag(&required), "nullable": r.Flag(&nullable),
+		"secret": r.Flag(&secret), "unique": r.Flag(&unique), "fixed": r.Flag(&fixed), "read_only": r.Flag(&readOnly), "created": r.Flag(&created),
+		"values": r.Texts(&values), "default": plain(&fallback), "example": plain(&example),
 		"max_length": func(_, value *yaml.Node) {
-			if n, ok := r.scalar(value, resource.Int); ok {
+			if n, ok := r.Scalar(value, resource.Int); ok {
 				length = n.(int64)
 			}
 		},
 		"filters": func(_, value *yaml.Node) {
-			r.list(value, func(n *yaml.Node) { filters = append(filters, r.word(n, ops...)) })
+			r.List(value, func(n *yaml.Node) { filters = append(filters, r.word(n, ops...)) })
 		},
 	})
 	a := shape.attribute(name, kind, nullable).Doc(doc)
-	if len(r.found) > found {
+	if r.Found() > found {
 		return a
 	}
 	given := required || nullable || fallback != nil || created
 	switch {
 	case (kind == resource.Time || kind == resource.JSON || values != nil || unique || secret) && !given:
-		r.find(key, "%s must be required, or nullable, or have a default", name)
+		r.Find(key, "%s must be required, or nullable, or have a default", name)
 	case values != nil && kind != resource.String:
-		r.find(key, "%s has values, but is no string", name)
+		r.Find(key, "%s has values, but is no string", name)
 	case values != nil && (len(values) == 0 || len(values) > 50 || slices.Contains(values, "")):
-		r.find(key, "%s must have 1 to 50 values, none of them empty", name)
+		r.Find(key, "%s must have 1 to 50 values, none of them empty", name)
 	case values != nil && fallback != nil && !slices.Contains(values, fallback.(string)):
-		r.find(key, "the default of %s is none of its values", name)
+		r.Find(key, "the default of %s is none of its values", name)
 	case length < 0 || length > 1_000_000 || length > 0 && kind != resource.String:
-		r.find(key, "the max_length of %s must be from 1 to 1000000, and of a string", name)
+		r.Find(key, "the max_length of %s must be from 1 to 1000000, and of a string", name)
 	case secret && (unique || kind != resource.String && kind != resource.Strings && kind != resource.JSON):
-		r.find(key, "%s is secret: it must be a string, strings or json, and cannot be unique", name)
+		r.Find(key, "%s is secret: it must be a string, strings or json, and cannot be unique", name)
 	case length > resource.DefaultMaxLength && (unique || filters != nil):
-		r.find(key, "%s is unique or filtered, so it can have at most %d characters", name, resource.DefaultMaxLength)
+		r.Find(key, "%s is unique or filtered, so it can have at most %d characters", name, resource.DefaultMaxLength)
 	}
 	if text, ok := fallback.(string); ok && utf8.RuneCountInString(text) > cmp.Or(int(length), resource.DefaultMaxLength) {
-		r.find(key, "the default of %s is longer than its max_length", name)
+		r.Find(key, "the default of %s is longer than its max_length", name)
 	}
 	for _, set := range []struct {
 		is bool
@@ -214,17 +214,17 @@ func op(word string) resource.Op {
 }
 
 // plain reads a plain value of a kind, nil if it is none.
-func (r *reader) plain(n *yaml.Node, kind resource.Kind) any {
+func (r reader) plain(n *yaml.Node, kind resource.Kind) any {
 	switch kind {
 	case resource.Strings:
 		var texts []string
-		r.texts(&texts)(nil, n)
+		r.Texts(&texts)(nil, n)
 		return texts
 	case resource.JSON:
-		r.find(n, "attributes of kind json have neither default nor example")
+		r.Find(n, "attributes of kind json have neither default nor example")
 		return nil
 	}
-	if v, ok := r.scalar(n, kind); ok {
+	if v, ok := r.Scalar(n, kind); ok {
 		return v
 	}
 	return nil
@@ -233,26 +233,26 @@ func (r *reader) plain(n *yaml.Node, kind resource.Kind) any {
 var deletions = map[string]resource.Deletion{"restrict": resource.Restrict, "cascade": resource.Cascade, "clear": resource.Clear}
 
 // reference reads a reference: a mapping, or the type alone that it leads to.
-func (r *reader) reference(shape *shape, key, value *yaml.Node) resource.Reference[Record] {
+func (r reader) reference(shape *shape, key, value *yaml.Node) resource.Reference[Record] {
 	name := r.name(key, underscores)
 	if value.Kind == yaml.ScalarNode {
 		return resource.ToOne(name, r.name(value, hyphens), shape.ids.next()).Required()
 	}
 	var typ, doc, inverse, deletion string
 	var required, nullable, fixed, many bool
-	r.mapping(value, members{
+	r.Mapping(value, members{
 		"type": func(_, value *yaml.Node) { typ = r.name(value, hyphens) },
-		"doc":  r.text(&doc), "required": r.flag(&required), "nullable": r.flag(&nullable), "fixed": r.flag(&fixed), "many": r.flag(&many),
+		"doc":  r.Text(&doc), "required": r.Flag(&required), "nullable": r.Flag(&nullable), "fixed": r.Flag(&fixed), "many": r.Flag(&many),
 		"inverse":   func(_, value *yaml.Node) { inverse = r.name(value, underscores) },
 		"on_delete": func(_, value *yaml.Node) { deletion = r.word(value, words(deletions)...) },
 	})
 	switch {
 	case typ == "":
-		r.find(key, "the reference %s has no type", name)
+		r.Find(key, "the reference %s has no type", name)
 	case many && (required || nullable || deletion != ""):
-		r.find(key, "the reference %s leads to many: it is neither required nor nullable, and links go with either end", name)
+		r.Find(key, "the reference %s leads to many: it is neither required nor nullable, and links go with either end", name)
 	case !many && required == nullable:
-		r.find(key, "the reference %s must be either required or nullable", name)
+		r.Find(key, "the reference %s must be either required or nullable", name)
 	}
 	ref := resource.ToMany[Record](name, typ)
 	if !many {
@@ -271,15 +271,15 @@ func (r *reader) reference(shape *shape, key, value *yaml.Node) resource.Referen
 }
 
 // filter reads a filter: for each of its words a condition.
-func (r *reader) filter(s *resource.Schema[Record], key, value *yaml.Node) resource.Filter {
+func (r reader) filter(s *resource.Schema[Record], key, value *yaml.Node) resource.Filter {
 	f := resource.Filter{Name: r.name(key, underscores), Values: map[string]resource.Condition{}}
-	r.each(value, 50, func(key, value *yaml.Node) {
+	r.Each(value, 50, func(key, value *yaml.Node) {
 		r.name(key, hyphens)
 		var all resource.All
-		r.each(value, maxMembers, func(key, value *yaml.Node) { all = append(all, r.condition(s, key, value)) })
+		r.Each(value, maxMembers, func(key, value *yaml.Node) { all = append(all, r.condition(s, key, value)) })
 		switch len(all) {
 		case 0:
-			r.find(key, "the word %q has no condition", key.Value)
+			r.Find(key, "the word %q has no condition", key.Value)
 		case 1:
 			f.Values[key.Value] = all[0]
 		default:
@@ -290,7 +290,7 @@ func (r *reader) filter(s *resource.Schema[Record], key, value *yaml.Node) resou
 }
 
 // condition reads what a filter asks of a member.
-func (r *reader) condition(s *resource.Schema[Record], key, value *yaml.Node) resource.Condition {
+func (r reader) condition(s *resource.Schema[Record], key, value *yaml.Node) resource.Condition {
 	kind := resource.Kind("")
 	if a := s.Attribute(key.Value); a != nil && !a.AttributeDescription.Secret {
 		kind = a.Kind
@@ -299,21 +299,21 @@ func (r *reader) condition(s *resource.Schema[Record], key, value *yaml.Node) re
 		kind = resource.ID
 	}
 	if kind == "" || kind == resource.JSON || kind == resource.Strings {
-		r.find(key, "a filter cannot ask about %q", key.Value)
+		r.Find(key, "a filter cannot ask about %q", key.Value)
 		return resource.All{}
 	}
 	equal := func(n *yaml.Node) resource.Condition {
 		if n.Tag == "!!null" {
 			return resource.IsNull(key.Value)
 		}
-		v, _ := r.scalar(n, kind)
+		v, _ := r.Scalar(n, kind)
 		return resource.Equal(key.Value, v)
 	}
 	if value.Kind != yaml.MappingNode {
 		return equal(value)
 	}
 	var all resource.All
-	r.each(value, 0, func(op, value *yaml.Node) {
+	r.Each(value, 0, func(op, value *yaml.Node) {
 		const not = "not"
 		word := r.word(op, not, string(resource.Less), string(resource.Greater), string(resource.AtMost), string(resource.AtLeast),
 			string(resource.Contains), string(resource.Prefix))
@@ -321,7 +321,7 @@ func (r *reader) condition(s *resource.Schema[Record], key, value *yaml.Node) re
 			all = append(all, resource.Not{Condition: equal(value)})
 			return
 		}
-		v, _ := r.scalar(value, kind)
+		v, _ := r.Scalar(value, kind)
 		all = append(all, resource.Holds(key.Value, resource.Op(word), v))
 	})
 	if len(all) == 1 {
