@@ -273,7 +273,7 @@ func TestRestoreKilled(t *testing.T) {
 		}
 		for _, target := range []*server{empty, other} {
 			killed := 0
-			for pause := 100 * time.Millisecond; ; pause += 100 * time.Millisecond {
+			for pause := 100 * time.Millisecond; ; pause *= 2 {
 				done, kill := run(target.uri)
 				time.Sleep(pause)
 				kill()
@@ -296,5 +296,14 @@ func TestRestoreKilled(t *testing.T) {
 				t.Errorf("%d users", n)
 			}
 		}
+	})
+}
+
+// TestBackupScript runs the script that does what whoever looks after the data does.
+func TestBackupScript(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		s := start(t, uri, everything+example+"\ndatabase: {timeout: 3s}\nregistration: {enabled: true, token_required: false}\n")
+		s.script("backup.sh", append(environment(uri), "REEVE="+os.Args[0], asProgram+"=1", "TARGET="+emptyLike(t, uri),
+			"CLIENT="+exampleClient+":phoo8ahneir3ohY2eigh4xuu6Oodaewi")...)
 	})
 }

@@ -42,7 +42,7 @@ var Schema = resource.Schema[Authenticator]{
 	ID:  func(a *Authenticator) *ulid.ULID { return &a.ID },
 	Attributes: []resource.Attribute[Authenticator]{
 		resource.Attr("kind", func(a *Authenticator) *string { return &a.Kind }).OneOf(TOTP, Passkey).ReadOnly().Filter(resource.Eq),
-		resource.Attr("name", func(a *Authenticator) *string { return &a.Name }).ReadOnly().Doc("What the user calls it."),
+		resource.Attr("name", func(a *Authenticator) *string { return &a.Name }).ReadOnly().Confidential().Doc("What the user calls it."),
 		resource.Attr("created_at", func(a *Authenticator) *time.Time { return &a.CreatedAt }).Created(),
 		resource.Attr("last_used_at", func(a *Authenticator) *time.Time { return &a.LastUsedAt }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("secret", func(a *Authenticator) *string { return &a.Secret }).Nullable().Secret().Hidden(),

@@ -41,7 +41,7 @@ var Schema = resource.Schema[Contact]{
 	Doc: "An entry in a user's roster: somebody that they know, and who knows them by an entry of their own.",
 	ID:  func(c *Contact) *ulid.ULID { return &c.ID },
 	Attributes: []resource.Attribute[Contact]{
-		resource.Attr("name", func(c *Contact) *string { return &c.Name }).Nullable().Example("Billy").Doc("What the user calls the contact."),
+		resource.Attr("name", func(c *Contact) *string { return &c.Name }).Nullable().Confidential().Example("Billy").Doc("What the user calls the contact."),
 		resource.Attr("subscription", func(c *Contact) *string { return &c.Subscription }).OneOf(None, To, From, Both).Default(Both).Filter(resource.Eq).
 			Doc("Whether the user hears of the contact (to), the contact of the user (from), or both. The contact's own entry says the same the other way round, and follows."),
 		resource.Attr("ask", func(c *Contact) *string { return &c.Ask }).OneOf("subscribe").Nullable().Doc("What the user has asked for, and the contact has not answered."),

@@ -51,11 +51,11 @@ var Schema = resource.Schema[Session]{
 		resource.Attr("created_at", func(s *Session) *time.Time { return &s.CreatedAt }).Created().Filter(resource.Greater, resource.Less),
 		resource.Attr("last_active_at", func(s *Session) *time.Time { return &s.LastActiveAt }).Nullable().ReadOnly().Quiet().Filter(resource.Greater, resource.Less),
 		resource.Attr("finished_at", finishedAt).Nullable().ReadOnly().Filter(resource.Greater, resource.Less),
-		resource.Attr("last_active_ip", func(s *Session) *string { return &s.LastActiveIP }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("last_active_ip", func(s *Session) *string { return &s.LastActiveIP }).Nullable().ReadOnly().Quiet().Confidential(),
 		resource.Attr("port", func(s *Session) *int64 { return &s.Port }).Nullable().ReadOnly().Quiet(),
 		resource.Attr("secure", func(s *Session) *bool { return &s.Secure }).ReadOnly().Quiet().Doc("Whether the connection was TLS."),
-		resource.Attr("resource", func(s *Session) *string { return &s.Resource }).Nullable().ReadOnly().Doc("The name that a stream's client chose."),
-		resource.Attr("user_agent", func(s *Session) *string { return &s.UserAgent }).Nullable().ReadOnly().Quiet().MaxLength(auth.MaxUserAgent),
+		resource.Attr("resource", func(s *Session) *string { return &s.Resource }).Nullable().ReadOnly().Confidential().Doc("The name that a stream's client chose."),
+		resource.Attr("user_agent", func(s *Session) *string { return &s.UserAgent }).Nullable().ReadOnly().Quiet().Confidential().MaxLength(auth.MaxUserAgent),
 		resource.Computed("current", func(view resource.View, s *Session) bool {
 			return view.Principal != nil && view.Principal.Session == s.ID
 		}).Doc("Whether this is the session of the caller."),

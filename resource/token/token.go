@@ -39,7 +39,7 @@ var Schema = resource.Schema[Token]{
 	Doc: "A personal API token of a user, who may be a service account: a user without a password. The token itself is shown once, where it is made.",
 	ID:  func(t *Token) *ulid.ULID { return &t.ID },
 	Attributes: []resource.Attribute[Token]{
-		resource.Attr("name", func(t *Token) *string { return &t.Name }).Required().Example("nightly report"),
+		resource.Attr("name", func(t *Token) *string { return &t.Name }).Required().Confidential().Example("nightly report"),
 		resource.Attr("scopes", func(t *Token) *[]string { return &t.Scopes }, validScopes).Required().Fixed().
 			Example([]string{"urn:reeve:user:read"}).Doc("`urn:mas:admin` for everything, `urn:reeve:<type>:<verb>` for less."),
 		resource.Attr("created_at", func(t *Token) *time.Time { return &t.CreatedAt }).Created(),
