@@ -215,7 +215,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	registry := &resource.Registry{}
 	a.engine = resource.NewEngine(registry, a.database, time.Now)
 	a.modules = module.NewLoader(module.Config{
-		Registry: registry, Database: db, Loadings: loadings, Log: a.log, Files: func() []module.Module { return declaredIn(modulesPath.In(c), db, db.Adopt) },
+		Registry: registry, Database: db, Loadings: loadings, Log: a.log, Files: func() []module.Module { return declared(c, db, db.Adopt) },
 		Guards: map[string]func(http.Handler) http.Handler{serveAdminAPI: a.guarded},
 		Jobs:   func(ctx context.Context, kinds []job.Kind) error { return a.jobs.Run(ctx, kinds) },
 	})

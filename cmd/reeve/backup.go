@@ -66,7 +66,7 @@ func openWhole(ctx context.Context, c *configuration) (*app, error) {
 		return nil, err
 	}
 	var drafts []storage.Draft
-	modules := declaredIn(modulesPath.In(c), a.database.DB, func(_ context.Context, of ...storage.Draft) error {
+	modules := declared(c, a.database.DB, func(_ context.Context, of ...storage.Draft) error {
 		drafts = append(drafts, of...)
 		return nil
 	})

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+
 	"reeve/resource"
 	"reeve/resource/alert"
 	"reeve/resource/group"
@@ -32,11 +37,33 @@ func (a *app) newProvisioning(c *configuration, provisioned *storage.Table[provi
 	}
 }
 
+// declared are the modules that files declare: those of modules.path, and those that are provisioned.
+func declared(c *configuration, db *storage.DB, adopt func(ctx context.Context, drafts ...storage.Draft) error) []module.Module {
+	modules := declaredIn(modulesPath.In(c), db, adopt)
+	root := provisioningPath.In(c)
+	if root == "" {
+		return modules
+	}
+	folders, err := provisioning.Folders(root, "types")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		modules = append(modules, module.Module{Name: filepath.Base(root), Fault: err})
+	}
+	for _, folder := range folders {
+		modules = append(modules, declaredIn(filepath.Join(root, folder), db, adopt)...)
+	}
+	return modules
+}
+
 // kinds are the kinds of files, each after those that it refers to.
 var kinds = []provisioning.Kind{
 	{
 		Name: "modules", Doc: "What is loaded.", Type: module.Schema.Name, Key: "name", Remove: "unload",
 		Setters: []provisioning.Setter{provisioning.Switch("loaded", "load", "unload")}, Unset: []resource.FilterArgument{resource.FilterBy("loaded", "false")},
+	},
+	{
+		Name: "types", Doc: "Types that files declare, each file a module.", Type: module.Schema.Name, Key: "name", Remove: "unload", Whole: true,
+		Setters: []provisioning.Setter{provisioning.Switch(provisioning.MemberLoaded, "load", "unload"), provisioning.Again(provisioning.MemberContent, "reload")},
+		Unset:   []resource.FilterArgument{resource.FilterBy("loaded", "false")},
 	},
 	{
 		Name: "settings", Doc: "What the program is told.", Type: setting.Schema.Name, Key: "name",

@@ -53,7 +53,7 @@ func (k *Keeper) reload(tx *resource.Tx, id ulid.ULID, in *reloadArgument) (reso
 	if err := tx.Lock(Schema.Name); err != nil { // of all kinds: they refer to one another
 		return nil, err
 	}
-	a := &application{Keeper: k, kind: kind, tx: tx}
+	a := &application{Keeper: k, kind: kind, tx: tx, leads: map[lead]ulid.ULID{}}
 	if err := a.prepare(); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,12 @@ type application struct {
 	rows   map[string]Provisioned // by name
 	dirty  bool                   // a row is another than before
 	report report
+
+	leads map[lead]ulid.ULID // what names of other types lead to
 }
+
+// lead is a name that a relationship leads to.
+type lead struct{ typ, name string }
 
 // prepare reads the files, and what is as they said. The errors about the files are Conflict.
 func (a *application) prepare() error {
@@ -456,15 +461,22 @@ func (a *application) targets(r *resource.ReferenceDescription, value any) ([]re
 	if key == "" {
 		return refuse("leads to what has no names")
 	}
-	found, err := a.named(r.Type, key, names)
+	if r.Type == a.kind.Type { // what one file names, another may make
+		clear(a.leads)
+	}
+	unknown := slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, known := a.leads[lead{r.Type, name}]; return known })
+	found, err := a.named(r.Type, key, unknown)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
+	for _, name := range unknown {
 		if len(found[name]) != 1 {
 			return refuse("has %q, but there are %d of this %s", name, len(found[name]), key)
 		}
-		targets = append(targets, resource.Identifier{Type: r.Type, ID: found[name][0]})
+		a.leads[lead{r.Type, name}] = found[name][0]
+	}
+	for _, name := range names {
+		targets = append(targets, resource.Identifier{Type: r.Type, ID: a.leads[lead{r.Type, name}]})
 	}
 	return targets, nil
 }

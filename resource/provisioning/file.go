@@ -72,12 +72,10 @@ var errNoFolder = errors.New("the folder of all kinds is not there")
 // The error has everything that is wrong, each with its file and line; it is errNoFolder if provisioning.path is not there.
 func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 	root := k.config.Path()
-	if _, err := os.Stat(root); errors.Is(err, fs.ErrNotExist) {
+	folders, err := Folders(root, kind.Name)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoFolder
-	} else if err != nil {
-		return nil, err
 	}
-	folders, err := os.ReadDir(root)
 	if err != nil {
 		return nil, err
 	}
@@ -85,10 +83,7 @@ func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 	var found []error
 	files := 0
 	for _, folder := range folders {
-		if auth.Provisioner(folder.Name()) != kind.Name {
-			continue
-		}
-		entries, err := os.ReadDir(filepath.Join(root, folder.Name()))
+		entries, err := os.ReadDir(filepath.Join(root, folder))
 		if err != nil {
 			return nil, err
 		}
@@ -98,9 +93,9 @@ func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 				continue
 			}
 			if files++; files > maxFiles {
-				return nil, fmt.Errorf("%s: there are more than %d files", folder.Name(), maxFiles)
+				return nil, fmt.Errorf("%s: there are more than %d files", folder, maxFiles)
 			}
-			path := filepath.Join(folder.Name(), entry.Name())
+			path := filepath.Join(folder, entry.Name())
 			content, err := contentOf(filepath.Join(root, path), maxFile)
 			switch {
 			case err != nil:
@@ -108,7 +103,7 @@ func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 			case kind.Whole:
 				digest := sha256.Sum256(content)
 				all = append(all, &entity{name: strings.TrimSuffix(entry.Name(), extension), file: path,
-					members: map[string]any{memberLoaded: true, memberContent: hex.EncodeToString(digest[:])}})
+					members: map[string]any{MemberLoaded: true, MemberContent: hex.EncodeToString(digest[:])}})
 			default:
 				var some []*entity
 				some, err = readFile(kind, root, path, content)
@@ -129,10 +124,21 @@ func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 	return all, errors.Join(found...)
 }
 
+// Folders are the names of the folders of a kind in that of all kinds: its own, and those that Grafana has for it.
+func Folders(root, kind string) (names []string, err error) {
+	entries, err := os.ReadDir(root)
+	for _, entry := range entries {
+		if auth.Provisioner(entry.Name()) == kind {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, err
+}
+
 // The members of what is a file as a whole, see [Kind.Whole].
 const (
-	memberLoaded  = "loaded"
-	memberContent = "content"
+	MemberLoaded  = "loaded"
+	MemberContent = "content"
 )
 
 // contentOf reads a file that has at most so many bytes. The error has not its path.

@@ -32,8 +32,8 @@ type Kind struct {
 	Unset []resource.FilterArgument
 	// Remove is the verb that takes away what files have made and name no more; empty for [resource.Delete].
 	Remove string
-	// Whole says that the files of the kind are not read here: each is a resource by its name, and when its content
-	// changes, that is reloaded.
+	// Whole says that the files of the kind are not read here: each is a resource by its name without the extension, that
+	// has the members [MemberLoaded], which is true, and [MemberContent], a digest.
 	Whole bool
 }
 
@@ -64,6 +64,11 @@ func Argument(member, action, argument string) Setter {
 	return Setter{member: member, verbs: []string{action}, operation: func(value any) (string, map[string]any, error) {
 		return action, map[string]any{argument: value}, nil
 	}}
+}
+
+// Again has an action without arguments done when a member is another than it was.
+func Again(member, action string) Setter {
+	return Setter{member: member, unseen: true, verbs: []string{action}, operation: func(any) (string, map[string]any, error) { return action, nil, nil }}
 }
 
 // Unseen says that no answer shows the member: it is set when files say something else than they did.

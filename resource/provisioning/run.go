@@ -19,6 +19,10 @@ import (
 // away is tried again.
 const watchInterval = time.Second
 
+// applyLimit is how long a kind may take that is applied by itself: hashing many passwords takes a while. By the action it
+// has the time of any write.
+const applyLimit = 5 * time.Minute
+
 // Run applies all files, then those that change if they are watched, and follows what other nodes apply, until the context
 // ends.
 func (k *Keeper) Run(ctx context.Context) error {
@@ -59,7 +63,9 @@ func (k *Keeper) watch(ctx context.Context) {
 
 // apply applies the files of a kind. It reports whether that was tried: else it is to be tried again.
 func (k *Keeper) apply(ctx context.Context, kind *Kind) bool {
-	results, err := k.config.Engine.Do(ctx, resource.Operation{Verb: "reload", Type: Schema.Name, ID: idOf(kind.Name), Principal: actor})
+	limited, cancel := context.WithTimeout(ctx, applyLimit)
+	defer cancel()
+	results, err := k.config.Engine.Do(limited, resource.Operation{Verb: "reload", Type: Schema.Name, ID: idOf(kind.Name), Principal: actor})
 	switch {
 	case ctx.Err() != nil, resource.Is(err, resource.Unavailable, resource.Maintenance):
 		return false
