@@ -28,6 +28,7 @@ type program struct {
 	Restore  restore  `cmd:"" help:"Fill an empty database from a backup of any database."`
 	User     users    `cmd:"" help:"Create users and make them administrators, in the database itself."`
 	Demo     demo     `cmd:"" help:"Load the demo data into an empty database."`
+	Settings settings `cmd:"" help:"Print what the program can be told, as a page in Markdown."`
 	Generate generate `cmd:"" help:"Fill the database with made-up users and sessions."`
 
 	Version kong.VersionFlag `help:"Print the version."`

@@ -171,6 +171,15 @@ func TestGoldenSpec(t *testing.T) {
 	golden(t, "spec.json", indent(t, s.spec()))
 }
 
+// TestGoldenSettings compares the page of reeve settings.
+func TestGoldenSettings(t *testing.T) {
+	c, err := readConfiguration("", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "settings.md", []byte(c.Reference()))
+}
+
 // TestGoldenList compares the first page of the demo's users, byte for byte.
 func TestGoldenList(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {

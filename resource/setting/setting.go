@@ -54,6 +54,12 @@ type about struct {
 
 func (a *about) declared() *about { return a }
 
+// split divides the name, as auth.basic.enabled: into auth.basic and enabled. The section may be empty.
+func (a *about) split() (section, key string) {
+	at := strings.LastIndexByte(a.name, '.')
+	return a.name[:max(at, 0)], a.name[at+1:]
+}
+
 // New declares a setting by its name, as auth.basic.enabled: the section auth.basic, and in it the key enabled. Each
 // check is asked about a value; its error follows the name in a sentence, as "must be at least 1". It must not show the
 // value, if that is secret.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -162,9 +161,10 @@ func (k *Keeper) states(ctx context.Context) ([]State, error) {
 	defer s.mu.Unlock()
 	states := make([]State, 0, len(s.settings))
 	for name, c := range s.now.Load().configured {
-		a, at := s.settings[name], strings.LastIndexByte(name, '.')
+		a := s.settings[name]
+		section, key := a.split()
 		state := State{
-			ID: idOf(name), Name: name, Section: name[:max(at, 0)], Key: name[at+1:], Kind: string(a.kind), Doc: a.doc,
+			ID: idOf(name), Name: name, Section: section, Key: key, Kind: string(a.kind), Doc: a.doc,
 			Value: render(c.under), Source: string(c.source), Default: render(a.fallback), Secret: a.secret, Fixed: a.fixed, NeedRestart: a.restart,
 		}
 		if o, ok := overrides[name]; ok && !a.fixed {
