@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strings"
@@ -9,9 +11,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
+	"reeve/resource/authenticator"
 	"reeve/resource/job"
 	"reeve/resource/token"
 )
@@ -124,60 +128,122 @@ func overdue(t *testing.T, uri string, n int) {
 	}
 }
 
-// TestJobTakenOver kills the node that runs a job, again and again. On PostgreSQL another node goes on with it within
-// seconds, on SQLite the program does once it is started again. Each step is done exactly once: of each session that the
-// job finishes the trail tells once, and the job has counted each.
+// takenOver queues a job, kills the node that runs it, so many times, and has the next one stop. On PostgreSQL another node
+// goes on with it within seconds, on SQLite the program does once it is started again. The last one, which ends the job, is
+// returned, with what the job says then.
+func (p *process) takenOver(uri, kind string, kills int) (last *process, ended any) {
+	p.Helper()
+	path := p.queue(kind)
+	done := func(s *server) float64 { return dig(s.get(path), "data", "attributes", "progress_done").(float64) }
+	further := func(s *server, than float64) float64 {
+		s.Helper()
+		for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+			if now := done(s); now > than {
+				return now
+			}
+		}
+		s.Fatal("nobody goes on with the job:", s.get(path))
+		return 0
+	}
+	further(p.server, 0)
+	for kill := range kills + 1 {
+		next := p
+		if strings.HasPrefix(uri, "postgres") {
+			next = launch(p.T, uri, everything) // while the first goes on
+		}
+		further(p.server, done(p.server))
+		signal := map[bool]os.Signal{true: syscall.SIGKILL, false: syscall.SIGTERM}[kill < kills]
+		if err := p.end(signal); (err == nil) != (signal == syscall.SIGTERM) {
+			p.Fatalf("%v: %v", signal, err)
+		}
+		if next == p {
+			next = launch(p.T, uri, everything)
+		}
+		begun := time.Now()
+		on := further(next.server, done(next.server))
+		p.Logf("after %v it went on in %s, at %v", signal, time.Since(begun).Round(time.Millisecond), on)
+		p = next
+	}
+	if state := dig(p.get(path), "data", "attributes", "state"); state != job.Running {
+		p.Fatalf("the job was %s before the last kill", state)
+	}
+	ended = p.becomes(path, job.Done)
+	if turns := p.count(fmt.Sprintf("SELECT max(turn) FROM jobs WHERE kind = '%s'", kind)); turns != kills+2 {
+		p.Errorf("it was begun %d times", turns)
+	}
+	return p, ended
+}
+
+// TestJobTakenOver kills nodes that prune. Each step is done exactly once: of each session that the job finishes the trail
+// tells once, and the job has counted each.
 func TestJobTakenOver(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
-		const n, kills = 12_000, 3
+		const n = 12_000
 		prepare(t, uri)
 		p := launch(t, uri, everything)
 		p.becomes(p.queue("prune"), job.Done) // what is there already
 		overdue(t, uri, n)
-		path := p.queue("prune")
-		done := func(s *server) float64 { return dig(s.get(path), "data", "attributes", "progress_done").(float64) }
-		further := func(s *server, than float64) float64 {
-			t.Helper()
-			for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
-				if now := done(s); now > than {
-					return now
-				}
-			}
-			t.Fatal("nobody goes on with the job:", s.get(path))
-			return 0
-		}
-		further(p.server, 0)
-		for kill := range kills {
-			next := p
-			if strings.HasPrefix(uri, "postgres") {
-				next = launch(t, uri, everything) // while the first goes on
-			}
-			further(p.server, done(p.server))
-			signal := map[bool]os.Signal{true: syscall.SIGKILL, false: syscall.SIGTERM}[kill < kills-1]
-			if err := p.end(signal); (err == nil) != (signal == syscall.SIGTERM) {
-				t.Fatalf("%v: %v", signal, err)
-			}
-			if next == p {
-				next = launch(t, uri, everything)
-			}
-			begun := time.Now()
-			on := further(next.server, done(next.server))
-			t.Logf("after %v it went on in %s, at %v of %d", signal, time.Since(begun).Round(time.Millisecond), on, n)
-			p = next
-		}
-		if state := dig(p.get(path), "data", "attributes", "state"); state != job.Running {
-			t.Fatalf("the job was %s before the last kill", state)
-		}
-		if done := p.becomes(path, job.Done); dig(done, "progress_done") != float64(n) {
-			t.Errorf("%v", done)
-		}
-		if turns := p.count("SELECT max(turn) FROM jobs WHERE kind = 'prune'"); turns != kills+1 {
-			t.Errorf("it was begun %d times", turns)
+		p, ended := p.takenOver(uri, "prune", 2)
+		if done := dig(ended, "progress_done"); done != float64(n) {
+			t.Errorf("%v are counted", done)
 		}
 		told := p.count("SELECT count(*) FROM events WHERE verb = 'finish' AND target_type = 'session'")
 		of := p.count("SELECT count(DISTINCT target_id) FROM events WHERE verb = 'finish' AND target_type = 'session'")
 		if left := p.count("SELECT count(*) FROM sessions WHERE kind = 'personal' AND finished_at IS NULL"); told != n || of != n || left != 0 {
 			t.Errorf("%d events of %d sessions, and %d go on", told, of, left)
+		}
+	})
+}
+
+// TestRotationTakenOver rotates the data keys, and kills nodes that seal all secrets under the new one. In the end each is
+// as it was, and none is sealed under the key before.
+func TestRotationTakenOver(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		const n = 30_000
+		prepare(t, uri)
+		a := opened(t, uri)
+		user, err := resource.Only(t.Context(), a.users.List, "username", "quentin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		made := make([]*authenticator.Authenticator, n)
+		for i := range made {
+			made[i] = &authenticator.Authenticator{ID: ulid.Make(), Kind: authenticator.TOTP, User: user.ID, CreatedAt: time.Now(), Secret: fmt.Sprint("secret ", i)}
+		}
+		if err := a.database.Transact(t.Context(), func(ctx context.Context) error { return a.second.Create(ctx, made...) }); err != nil {
+			t.Fatal(err)
+		}
+		before, err := a.database.DataKeys(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		p := launch(t, uri, everything)
+		p.do(204, "POST", "encryption/rotate-data-keys", nil)
+		p, _ = p.takenOver(uri, "re-encrypt", 1)
+		after, err := a.database.DataKeys(t.Context())
+		if err != nil || len(after.All) != 1 || after.Primary == before.Primary {
+			t.Errorf("the keys are %+v, after %+v: %v", after, before, err)
+		}
+		for i := 0; i < n; i += 997 {
+			if found, err := a.second.Get(t.Context(), made[i].ID); err != nil || found.Secret != made[i].Secret {
+				t.Errorf("secret %d: %+v, %v", i, found, err)
+			}
+		}
+		var sealed [][]byte
+		db := p.hand()
+		defer db.Close()
+		if err := sqlx.NewDb(db, "").Select(&sealed, "SELECT secret FROM authenticators"); err != nil {
+			t.Fatal(err)
+		}
+		prefix := binary.BigEndian.AppendUint32([]byte{1}, uint32(after.Primary)) // Tink's
+		for _, value := range sealed {
+			if !bytes.HasPrefix(value, prefix) {
+				t.Fatalf("a secret is sealed under the key %x, not %x", value[1:5], prefix[1:])
+			}
+		}
+		if len(sealed) != n {
+			t.Errorf("there are %d", len(sealed))
 		}
 	})
 }
