@@ -2,6 +2,8 @@ package resource
 
 import (
 	"context"
+	"runtime/debug"
+	"sync"
 
 	"reeve/pagination"
 )
@@ -22,6 +24,8 @@ func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result
 		return err
 	}
 	return e.database.Snapshot(ctx, func(ctx context.Context) error {
+		collector.relax()
+		defer collector.restore()
 		tx.Context = ctx
 		for {
 			page, err := steps[0].run(tx)
@@ -37,4 +41,33 @@ func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result
 			}
 		}
 	})
+}
+
+// collector has the heap grow to five times what is in use, rather than the usual twice, while exports run: each row is
+// garbage at once, and hardly anything else is in use. It saves an export a third of its CPU on SQLite.
+var collector relaxation
+
+const relaxedPercent = 400
+
+// relaxation changes how often the whole process collects garbage while at least one asks for it.
+type relaxation struct {
+	mu    sync.Mutex
+	asked int
+	usual int // percent, as runtime/debug has it
+}
+
+func (r *relaxation) relax() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked++; r.asked == 1 {
+		r.usual = debug.SetGCPercent(relaxedPercent)
+	}
+}
+
+func (r *relaxation) restore() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked--; r.asked == 0 {
+		debug.SetGCPercent(r.usual)
+	}
 }
