@@ -80,9 +80,10 @@ type visitors struct {
 	answers, nothing atomic.Int64
 }
 
-// ask asks for everything that the modules serve.
+// ask asks for everything that the modules serve, with a rest after each question, so that there is time to load them.
 func (v *visitors) ask(client int) {
 	for n := 0; !v.over.Load() && !v.Failed(); n++ {
+		time.Sleep(time.Duration(rand.IntN(200)) * time.Millisecond)
 		typ := []string{"planet", "moon"}[rand.IntN(2)]
 		name := fmt.Sprintf("client-%d-%d", client, n)
 		switch rand.IntN(24) {
