@@ -306,6 +306,11 @@ func (a *application) put(e *entity, there []ulid.ULID) error {
 	if err != nil {
 		return err
 	}
+	if !created {
+		if err := a.unchangeable(e, next.ID, rest); err != nil {
+			return err
+		}
+	}
 	switch {
 	case created:
 		done, err := a.do(resource.Operation{Verb: resource.Create, Body: body})
@@ -314,9 +319,6 @@ func (a *application) put(e *entity, there []ulid.ULID) error {
 		}
 		next.ID = done.ID
 	case len(body.Attributes)+len(body.Relationships) > 0:
-		if err := a.unchangeable(e, next.ID, rest); err != nil {
-			return err
-		}
 		done, err := a.do(resource.Operation{Verb: resource.Update, ID: next.ID, Body: body})
 		if err != nil {
 			return err
@@ -338,6 +340,10 @@ func (a *application) put(e *entity, there []ulid.ULID) error {
 		}
 		changed = changed || done.Affected > 0
 	}
+	next.Unseen = unseen
+	if err := a.keep(known, row, next); err != nil {
+		return err
+	}
 	switch {
 	case created:
 		a.report.Created = append(a.report.Created, e.name)
@@ -346,8 +352,7 @@ func (a *application) put(e *entity, there []ulid.ULID) error {
 	default:
 		a.report.Unchanged = append(a.report.Unchanged, e.name)
 	}
-	next.Unseen = unseen
-	return a.keep(known, row, next)
+	return nil
 }
 
 // keep keeps what is known of a resource as of now.
