@@ -164,11 +164,11 @@ func TestAuthenticateByPassword(t *testing.T) {
 	accounts := map[string]string{"anna": hash}
 	clock, known := func() time.Time { return now }, map[string]*Principal{"anna": anna}
 	var failed []*Principal
-	passwords := NewPasswords(PasswordsConfig{Lookup: func(_ context.Context, username string) (string, *Principal, error) {
+	passwords := NewPasswords(PasswordsConfig{Lookup: func(_ context.Context, username string) (Account, error) {
 		if username == "gone" {
-			return "", nil, gone
+			return Account{}, gone
 		}
-		return accounts[username], known[username], nil
+		return Account{Hash: accounts[username], Principal: known[username]}, nil
 	}, Failed: func(_ context.Context, who *Principal) { failed = append(failed, who) }, Clock: clock})
 	a := NewAuthenticator(Lookups{Passwords: func() *Passwords { return passwords }}, clock)
 	expect := func(credentials string, want error) {
@@ -236,8 +236,8 @@ func TestForeignHashIsRenewed(t *testing.T) {
 	for _, kept := range []bool{true, false} {
 		stored, renewals := foreign["PBKDF2 sha512"], 0
 		clock := func() time.Time { return time.Unix(0, 0) }
-		passwords := NewPasswords(PasswordsConfig{Lookup: func(context.Context, string) (string, *Principal, error) {
-			return stored, &Principal{Name: "anna"}, nil
+		passwords := NewPasswords(PasswordsConfig{Lookup: func(context.Context, string) (Account, error) {
+			return Account{Hash: stored, Principal: &Principal{Name: "anna"}}, nil
 		}, Rehash: func(_ context.Context, who *Principal, former, renewed string) bool {
 			renewals++
 			if who.Name != "anna" || former != stored || !isCurrent(renewed) {

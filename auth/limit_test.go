@@ -220,9 +220,9 @@ func TestLimitedSignIn(t *testing.T) {
 	}
 	now, lookups, anna := time.Now(), 0, &Principal{Name: "anna"}
 	l, _ := fullLimiter(&now, Limits{PerAccount: 1, Window: time.Hour})
-	p := NewPasswords(PasswordsConfig{Clock: func() time.Time { return now }, Lookup: func(context.Context, string) (string, *Principal, error) {
+	p := NewPasswords(PasswordsConfig{Clock: func() time.Time { return now }, Lookup: func(context.Context, string) (Account, error) {
 		lookups++
-		return hash, anna, nil
+		return Account{Hash: hash, Principal: anna}, nil
 	}})
 	home, away := from(t.Context(), "192.0.2.1"), from(t.Context(), "192.0.2.2")
 	if who, _, err := p.SignIn(home, "anna", "correct horse"); who != anna || err != nil {

@@ -30,11 +30,11 @@ func HashPassword(ctx context.Context, password string) (string, error) {
 	if len(password) > MaxPasswordBytes {
 		return "", fmt.Errorf("must have at most %d bytes", MaxPasswordBytes)
 	}
-	leave, err := hashing.enter(ctx)
+	turn, err := hashing.enter(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer leave()
+	defer turn.leave()
 	return newHash(password)
 }
 

@@ -60,11 +60,11 @@ func TestHashingIsBounded(t *testing.T) {
 	enter := func(n int) (leave func()) {
 		var left []func()
 		for range n {
-			leave, err := hashing.enter(t.Context())
+			turn, err := hashing.enter(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			left = append(left, leave)
+			left = append(left, turn.leave)
 		}
 		return func() {
 			for _, leave := range left {

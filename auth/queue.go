@@ -33,28 +33,40 @@ func newQueue(n, behind int) *queue {
 	return &queue{places: make(lane, n*(1+behind)), running: make(lane, n)}
 }
 
+// turn is what somebody holds of a queue.
+type turn struct{ held []lane } // that of those who run is the last one
+
 // enter waits for a turn: in the order of the lanes that are given, which hold up nobody else, and then for one of all.
-// Its error is ErrBusy. Leave lets the next one in.
-func (q *queue) enter(ctx context.Context, first ...lane) (leave func(), err error) {
+// Its error is ErrBusy.
+func (q *queue) enter(ctx context.Context, first ...lane) (*turn, error) {
 	select {
 	case q.places <- struct{}{}:
 	default:
 		return nil, ErrBusy
 	}
-	held := []lane{q.places}
-	leave = func() {
-		for _, l := range held {
-			<-l
-		}
-	}
+	t := &turn{held: []lane{q.places}}
 	for _, l := range slices.Concat(first, []lane{q.running}) {
 		select {
 		case l <- struct{}{}:
-			held = append(held, l)
+			t.held = append(t.held, l)
 		case <-ctx.Done():
-			leave()
+			t.leave()
 			return nil, fmt.Errorf("%w: %w", ErrBusy, context.Cause(ctx))
 		}
 	}
-	return leave, nil
+	return t, nil
+}
+
+// yield lets somebody else run, but nobody into the lanes: for who runs, and has something else to wait for.
+func (t *turn) yield() {
+	last := len(t.held) - 1
+	<-t.held[last]
+	t.held = t.held[:last]
+}
+
+// leave lets the next one in.
+func (t *turn) leave() {
+	for _, l := range t.held {
+		<-l
+	}
 }

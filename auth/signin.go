@@ -8,10 +8,21 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// PasswordLookup finds an account and the hash of its password. It returns an empty hash for an account that is
-// unknown, has no password, or may not sign in: then it takes as long as with a wrong password. The principal is nil for
-// one that is unknown.
-type PasswordLookup func(ctx context.Context, username string) (hash string, principal *Principal, err error)
+// Account is what there is to know of the name that somebody signs in by.
+type Account struct {
+	Principal *Principal // nil if nobody has the name
+	Hash      string     // of the password; empty if there is none here, or who has the name may not sign in
+	Elsewhere bool       // the password is kept elsewhere, see [ElsewhereFunc], and who has the name may sign in; then there is no hash
+}
+
+// PasswordLookup finds the account of a name. Whoever cannot sign in by that name is told so after as long a time as with
+// a wrong password.
+type PasswordLookup func(ctx context.Context, username string) (Account, error)
+
+// ElsewhereFunc asks whoever keeps passwords elsewhere, as a directory does, whether a password is that of a name. Once it
+// has said so, [PasswordLookup] finds the account, which may be new. An empty name stands for one that nobody has: to say
+// so takes as long as with a wrong password. It returns ErrInvalid, or why it cannot tell.
+type ElsewhereFunc func(ctx context.Context, username, password string) error
 
 // RehashFunc keeps another hash of the same password, as long as the former is the one that is kept, and reports whether
 // it did. It is called when somebody has signed in whose hash is of a former or a foreign kind. What goes wrong with it
@@ -23,11 +34,14 @@ type FailedFunc func(ctx context.Context, who *Principal)
 
 // PasswordsConfig is what [Passwords] works with.
 type PasswordsConfig struct {
-	Lookup  PasswordLookup
-	Rehash  RehashFunc // nil: hashes stay as they are
-	Failed  FailedFunc // may be nil
-	Limiter *Limiter   // of the attempts that fail; nil: there may be any number
-	Clock   func() time.Time
+	Lookup PasswordLookup
+	Rehash RehashFunc // nil: hashes stay as they are
+	Failed FailedFunc // may be nil
+	// Elsewhere is asked about names that nobody has here, or whose passwords are kept there; nil if there is nobody.
+	// What others have as their password here is not told there.
+	Elsewhere ElsewhereFunc
+	Limiter   *Limiter // of the attempts that fail; nil: there may be any number
+	Clock     func() time.Time
 }
 
 // Passwords signs accounts in by name and password. It is safe for concurrent use.
@@ -55,7 +69,7 @@ const maxUsername = 255
 //   - a [LimitedError], if too many attempts on the account or from the address have failed, also of an account that
 //     nobody has
 //   - ErrBusy
-//   - the error of the lookup
+//   - the error of the lookup, or of who is asked elsewhere: then whose name it is cannot be told, and the attempt counts
 func (p *Passwords) SignIn(ctx context.Context, username, password string) (who *Principal, hash string, err error) {
 	if !printable(username) || len(username) > maxUsername {
 		username = "" // nobody's name, and nothing to ask a database for
@@ -83,51 +97,75 @@ func (p *Passwords) remembered(ctx context.Context, key cacheKey, username strin
 	if !found {
 		return nil, "", nil
 	}
-	hash, who, err = p.config.Lookup(ctx, username)
-	if err != nil || right != p.verified.key(hash) {
+	account, err := p.config.Lookup(ctx, username)
+	if err != nil || account.Hash == "" && !account.Elsewhere || right != p.verified.key(account.Hash) {
 		return nil, "", err
 	}
-	return who, hash, nil
+	return account.Principal, account.Hash, nil
 }
 
 // try is one attempt, once it is its turn. With ErrInvalid it returns whose account it was about.
 func (p *Passwords) try(ctx context.Context, key cacheKey, username, password string) (who *Principal, hash string, err error) {
-	leave, err := hashing.enter(ctx, p.lanes[int(p.verified.key(username)[0])%len(p.lanes)])
+	turn, err := hashing.enter(ctx, p.lanes[int(p.verified.key(username)[0])%len(p.lanes)])
 	if err != nil {
 		return nil, "", err
 	}
-	defer leave()
+	defer turn.leave()
 	if who, hash, err = p.remembered(ctx, key, username); who != nil || err != nil { // by who was in the lane before
 		return who, hash, err
 	}
-	if hash, who, err = p.config.Lookup(ctx, username); err != nil {
-		return nil, "", err
-	}
-	var account ulid.ULID
-	if who != nil {
-		account = who.ID
-	}
-	giveBack, err := p.config.Limiter.Reserve(ctx, SignInAttempt, username, account)
+	account, err := p.config.Lookup(ctx, username)
 	if err != nil {
 		return nil, "", err
 	}
-	match, err := verify(hash, password)
+	var id ulid.ULID
+	if account.Principal != nil {
+		id = account.Principal.ID
+	}
+	giveBack, err := p.config.Limiter.Reserve(ctx, SignInAttempt, username, id)
+	if err != nil {
+		return nil, "", err
+	}
+	match, err := verify(account.Hash, password)
 	if err == nil && !match {
-		return who, "", ErrInvalid
+		turn.yield() // lest whoever has a password here waits for who is asked
+		if account, err = p.elsewhere(ctx, account, username, password); err != nil {
+			return account.Principal, "", err
+		}
 	}
 	giveBack()
 	if err != nil {
 		return nil, "", err
 	}
-	if p.config.Rehash != nil && !isCurrent(hash) {
+	hash = account.Hash
+	if p.config.Rehash != nil && hash != "" && !isCurrent(hash) {
 		renewed, err := newHash(password)
 		if err != nil {
 			return nil, "", err
 		}
-		if p.config.Rehash(ctx, who, hash, renewed) {
+		if p.config.Rehash(ctx, account.Principal, hash, renewed) {
 			hash = renewed
 		}
 	}
 	p.verified.add(key, hash, p.config.Clock())
-	return who, hash, nil
+	return account.Principal, hash, nil
+}
+
+// elsewhere is the account of a name whose password is kept elsewhere. Of any other it asks about nobody, so that the time
+// does not tell whether there is an account.
+func (p *Passwords) elsewhere(ctx context.Context, account Account, username, password string) (Account, error) {
+	if p.config.Elsewhere == nil {
+		return account, ErrInvalid
+	}
+	if account.Principal != nil && !account.Elsewhere {
+		username, password = "", ""
+	}
+	if err := p.config.Elsewhere(ctx, username, password); err != nil {
+		return account, err
+	}
+	account, err := p.config.Lookup(ctx, username)
+	if err == nil && !account.Elsewhere {
+		err = ErrInvalid
+	}
+	return account, err
 }

@@ -82,6 +82,9 @@ func (t *Type[T]) describe() Description {
 // Serves reports whether the type serves one of the five verbs.
 func (d *Description) Serves(verb string) bool { return slices.Contains(d.Verbs, verb) }
 
+// listed reports whether others can refer to the type, so that what they name is found many at a time.
+func (d *Description) listed() bool { return d.Singleton || d.Serves(List) }
+
 // Puts reports whether the type serves [Put].
 func (d *Description) Puts() bool {
 	return len(d.Lookups) > 0 && d.Serves(Create) && d.Serves(Update)

@@ -185,7 +185,7 @@ func (tx *Tx) many(result *Result, from Resources, reference int, beyond paths, 
 // read nothing of it.
 func (tx *Tx) readable(typ, verb string, op Operation) (served, Condition) {
 	t := tx.types[typ]
-	if t == nil || !t.description().Serves(List) {
+	if t == nil || !t.description().listed() {
 		return nil, nil
 	}
 	where, err := tx.reach(op.Principal, t.description(), verb)

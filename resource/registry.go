@@ -55,7 +55,7 @@ func (r *Registry) Replace(others []string, gate *Gate, declarations ...Declarat
 	}
 	for _, t := range types {
 		for _, reference := range t.description().References {
-			if target := types[reference.Type]; reference.Type != "" && (target == nil || !target.description().Serves(List)) {
+			if target := types[reference.Type]; reference.Type != "" && (target == nil || !target.description().listed()) {
 				found = append(found, fmt.Errorf("resource: type %q: reference %q names the type %q, which is not registered or has no list",
 					t.description().Name, reference.Name, reference.Type))
 			}

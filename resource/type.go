@@ -59,6 +59,9 @@ func (t Type[T]) declare() (served, error) {
 		return nil, err
 	}
 	s.Attributes = slices.Clone(s.Attributes) // another registry may serve the same declaration
+	if t.Singleton {
+		t.List = t.alone
+	}
 	p := &plan[T]{Type: t, about: t.describe()}
 	members := []string{} // that answers show
 	for i := range s.Attributes {
@@ -83,6 +86,15 @@ func (t Type[T]) declare() (served, error) {
 	}
 	p.visible, _ = p.reads(members)
 	return p, t.verify()
+}
+
+// alone is a list of the one resource of a singleton, for those that refer to it.
+func (t *Type[T]) alone(ctx context.Context, q Query) (Page[T], error) {
+	row, err := t.Get(ctx, NamedID(t.Schema.Name, ""))
+	if err != nil {
+		return Page[T]{}, err
+	}
+	return t.Schema.Window([]T{*row}, q, nil), nil
 }
 
 // verify checks what the type adds to its schema.

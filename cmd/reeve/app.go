@@ -27,6 +27,7 @@ import (
 	"reeve/resource/group"
 	"reeve/resource/idempotency"
 	"reeve/resource/job"
+	"reeve/resource/ldap"
 	"reeve/resource/me"
 	"reeve/resource/message"
 	"reeve/resource/module"
@@ -102,6 +103,9 @@ type app struct {
 	office     *message.Office
 	factors    *factor.Factors
 	registrar  *registration.Registrar
+
+	directory    *ldap.Syncer
+	ldapAccounts *storage.Table[ldap.Account]
 
 	webhooks   *storage.Table[webhook.Webhook]
 	deliveries *storage.Table[webhook.Delivery]
@@ -184,6 +188,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	recovery := table(d, factor.RecoverySchema)
 	jobs := table(d, job.Schema)
 	provisioned, changes := table(d, provisioning.ProvisionedSchema), table(d, provisioning.ChangeSchema)
+	a.ldapAccounts = table(d, ldap.AccountSchema)
 	if d.err != nil {
 		return d.err
 	}
@@ -206,7 +211,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 		return err
 	}
 	a.passwords = auth.NewPasswords(auth.PasswordsConfig{
-		Lookup: a.password, Rehash: a.rehash, Failed: a.signInFailed, Limiter: a.limiter, Clock: time.Now,
+		Lookup: a.password, Rehash: a.rehash, Failed: a.signInFailed, Elsewhere: a.elsewhere, Limiter: a.limiter, Clock: time.Now,
 	})
 	a.answers = idempotency.New(idempotency.Config{Database: a.database, Records: a.records})
 	a.settings = setting.NewKeeper(setting.Config{Store: a.config.Store, Database: a.database, Overrides: overrides, Log: a.log})
@@ -227,7 +232,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 		Name: "core", Doc: "What every service has: accounts, their sessions and tokens, groups, roles, the trail, and the server's own types.", Core: true,
 		Types: []resource.Declaration{
 			user.Type(a.users, role.Granted(a.users.Linkage("roles"), a.roles, administrators, role.OfUser), user.Rules{
-				Rights: a.rights, Verify: a.verify, Strength: c.checkStrength, Leave: administrators.WithoutUser, Join: a.joinDefaultGroups,
+				Rights: a.rights, Verify: a.verify, Strength: c.checkStrength, Local: a.passwordHere, Leave: administrators.WithoutUser, Join: a.joinDefaultGroups,
 			}),
 			client.Type(a.clients), session.Type(a.sessions, a.sessionEnded), token.Type(a.tokens, token.Sessions{Open: a.openSessions, Hold: a.holdSession}, a.rightsOf),
 			group.Type(a.groups, role.Joined(a.groups.Linkage("members"), a.roles, administrators),
@@ -238,7 +243,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), a.jobs.Type(), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
 		},
 		Jobs: []job.Kind{a.recount(), a.reEncrypt(), a.prune(c, jobs), a.erase(c)},
-	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c), a.newAlerts(c),
+	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c), a.newLDAP(c, jobs), a.newAlerts(c),
 		a.newProvisioning(c, provisioned, changes))
 }
 

@@ -48,8 +48,8 @@ var rules = []rule{
 	{[]string{"reeve/auth/oauth", "reeve/auth/factor"}, []string{"reeve/storage", "reeve/storage/...", "reeve/resource/httpapi"}, nil,
 		"the authorization server keeps its grants through stores that it is given"},
 	{[]string{"reeve/..."},
-		[]string{"testing", "reeve/storage/storagetest", "reeve/resource/resourcetest/...", "reeve/resource/openapi/openapitest", "pgregory.net/rapid"},
-		[]string{"importer:reeve/storage/storagetest", "importer:reeve/resource/resourcetest", "importer:reeve/resource/openapi/openapitest"},
+		[]string{"testing", "reeve/storage/storagetest", "reeve/resource/resourcetest/...", "reeve/resource/openapi/openapitest", "reeve/resource/ldap/ldaptest", "pgregory.net/rapid"},
+		[]string{"importer:reeve/storage/storagetest", "importer:reeve/resource/resourcetest", "importer:reeve/resource/openapi/openapitest", "importer:reeve/resource/ldap/ldaptest"},
 		"the program does not carry its tests"},
 	soleImporter("github.com/google/jsonapi", "reeve/resource/document", "it is dormant, so it stands behind one small package"),
 	soleImporter("github.com/jmoiron/sqlx", "reeve/storage/...", "it is dormant, so it stands behind one package"),
@@ -62,6 +62,7 @@ var rules = []rule{
 	soleImporter("github.com/getkin/kin-openapi/...", "reeve/resource/openapi/openapitest", "it checks the document; the program would carry it for nothing"),
 	soleImporter("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
 	soleImporter("github.com/standard-webhooks/...", "reeve/resource/webhook/sender", "requests to endpoints are signed where they are sent"),
+	soleImporter("github.com/go-ldap/ldap/v3", "reeve/resource/ldap/...", "servers of a directory are asked there"),
 	soleImporter("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
 }
 

@@ -14,6 +14,7 @@ import (
 	"reeve/auth"
 	"reeve/auth/oauth"
 	"reeve/resource"
+	"reeve/resource/ldap"
 	"reeve/resource/role"
 	"reeve/resource/session"
 	"reeve/resource/token"
@@ -158,16 +159,19 @@ func (a *app) subject(ctx context.Context, id ulid.ULID, scopes []string) (*auth
 }
 
 // password finds an account by its username, for sign-in by password.
-func (a *app) password(ctx context.Context, username string) (hash string, who *auth.Principal, err error) {
+func (a *app) password(ctx context.Context, username string) (account auth.Account, err error) {
 	u, err := resource.Only(ctx, a.users.List, "username", username)
 	if err != nil || u == nil {
-		return "", nil, err
+		return account, err
 	}
-	who, err = a.principal(ctx, u, auth.Everything)
+	account.Principal, err = a.principal(ctx, u, auth.Everything)
 	if err != nil || !u.MaySignIn() {
-		return "", who, err
+		return account, err
 	}
-	return u.PasswordHash, who, nil
+	if account.Hash = u.PasswordHash; account.Hash == "" && a.serves(ldap.Schema.Name) {
+		account.Elsewhere, err = a.directory.Has(ctx, u.ID)
+	}
+	return account, err
 }
 
 // verify finds out whether a password is a user's. It returns auth.ErrInvalid if it is not, and leaves the event of that.

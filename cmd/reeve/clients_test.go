@@ -369,6 +369,33 @@ type (
 		LastEvaluated *time.Time     `jsonapi:"attr,last_evaluated_at,iso8601"`
 		Recipients    []*decodedName `jsonapi:"relation,recipients"`
 	}
+	decodedDirectory struct {
+		ID         string               `jsonapi:"primary,ldap"`
+		Enabled    bool                 `jsonapi:"attr,enabled"`
+		Accounts   int64                `jsonapi:"attr,accounts"`
+		Gone       int64                `jsonapi:"attr,gone"`
+		LastSyncAt *time.Time           `jsonapi:"attr,last_sync_at,iso8601"`
+		Status     []*decodedServerName `jsonapi:"relation,status"`
+	}
+	decodedLDAPServer struct {
+		ID         string                `jsonapi:"primary,ldap-server"`
+		URL        string                `jsonapi:"attr,url"`
+		Reachable  bool                  `jsonapi:"attr,reachable"`
+		Error      *string               `jsonapi:"attr,error"`
+		CheckedAt  *time.Time            `jsonapi:"attr,checked_at,iso8601"`
+		LastSyncAt *time.Time            `jsonapi:"attr,last_sync_at,iso8601"`
+		SignIns    int64                 `jsonapi:"attr,sign_ins"`
+		Refusals   int64                 `jsonapi:"attr,refusals"`
+		LDAP       *decodedDirectoryName `jsonapi:"relation,ldap"`
+	}
+	decodedLDAPAccount struct {
+		ID        string       `jsonapi:"primary,ldap-account"`
+		DN        string       `jsonapi:"attr,dn"`
+		CreatedAt time.Time    `jsonapi:"attr,created_at,iso8601"`
+		SyncedAt  time.Time    `jsonapi:"attr,synced_at,iso8601"`
+		GoneAt    *time.Time   `jsonapi:"attr,gone_at,iso8601"`
+		User      *decodedName `jsonapi:"relation,user"`
+	}
 	decodedVersion struct {
 		ID      string  `jsonapi:"primary,version"`
 		Version string  `jsonapi:"attr,version"`
@@ -380,6 +407,14 @@ type (
 	decodedName struct {
 		ID       string `jsonapi:"primary,user"`
 		Username string `jsonapi:"attr,username"`
+	}
+	decodedDirectoryName struct {
+		ID      string `jsonapi:"primary,ldap"`
+		Enabled bool   `jsonapi:"attr,enabled"`
+	}
+	decodedServerName struct {
+		ID  string `jsonapi:"primary,ldap-server"`
+		URL string `jsonapi:"attr,url"`
 	}
 	decodedKey struct {
 		ID  string `jsonapi:"primary,group"`
@@ -422,6 +457,7 @@ var decoded = map[string]any{
 	"role": decodedRole{}, "permission": decodedPermission{}, "authenticator": decodedAuthenticator{}, "setting": decodedSetting{}, "allowed-address": decodedAddress{}, "server": decodedServer{}, "encryption": decodedEncryption{},
 	"message": decodedMessage{}, "recipient": decodedRecipient{}, "broadcast": decodedBroadcast{},
 	"password-link": decodedPasswordLink{}, "registration-token": decodedRegistrationToken{},
+	"ldap": decodedDirectory{}, "ldap-server": decodedLDAPServer{}, "ldap-account": decodedLDAPAccount{},
 	"stats": decodedStats{}, "usage-report": decodedReport{},
 	"webhook": decodedWebhook{}, "webhook-delivery": decodedDelivery{}, "webhook-topic": decodedTopic{}, "job": decodedJob{}, "alert": decodedAlert{},
 	"provisioning": decodedProvisioning{},
@@ -463,6 +499,7 @@ func TestGoogleDecodes(t *testing.T) {
 		}
 		s.app.enrol(t, quentin)
 		s.toldWebhook()
+		s.directedUser()
 		if token := s.get("tokens/" + created["token"]); dig(token, "data", "attributes", "token") != nil {
 			t.Error("a token is shown again")
 		}

@@ -88,7 +88,7 @@ var (
 
 	eventsKeep     = setting.New("events.keep", 9600*time.Hour, "How long the trail is kept; 0 for ever.", checkKeep)
 	sessionsKeep   = setting.New("sessions.keep", 2160*time.Hour, "How long a session is kept once it has finished; 0 for ever.", checkKeep)
-	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "messages", "registration", "webhooks", "alerts", "provisioning"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
+	modulesEnabled = setting.New("modules.enabled", []string{"contacts", "ldap", "messages", "registration", "webhooks", "alerts", "provisioning"}, "The modules that are loaded, unless somebody has ever loaded or unloaded them.").Fixed().Restart()
 	modulesPath    = setting.New("modules.path", "modules", "The folder whose files declare modules; none if empty.").Fixed().Restart()
 
 	registrationEnabled       = setting.New("registration.enabled", false, "Whether people may register accounts for themselves.")
@@ -115,6 +115,8 @@ var (
 var declarations = []setting.Declaration{
 	httpListeners, httpPublicBase, httpBasePath, httpTrustedProxies, httpCORSOrigins, httpAllowedAddresses, clientsSetting, adminClients,
 	databaseURI, databaseTimeout, databaseCountBudget, databaseMaxConnections, secretsMasterKey, secretsMasterKeyFile, secretsFormerMasterKeys,
+	ldapURLs, ldapAllowPlain, ldapCAFile, ldapBindDN, ldapBindPassword, ldapTimeout, ldapUserBase, ldapUserFilter, ldapUsername, ldapEmail, ldapDisplayName, ldapID, ldapMember,
+	ldapMappings, ldapSyncInterval,
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	webhooksAllowPrivate, webhooksAllowedNetworks, webhooksTimeout, webhooksPauseAfter, webhooksKeep,

@@ -426,12 +426,12 @@ func TestSecondFactorLimited(t *testing.T) {
 // enrolled gives a user a phone past the pages, and returns the id of the authenticator.
 func (a *app) enrolled(t *testing.T, username string) (id string, p phone) {
 	t.Helper()
-	hash, who, err := a.password(t.Context(), username)
-	if err != nil || hash == "" {
+	account, err := a.password(t.Context(), username)
+	if err != nil || account.Hash == "" {
 		t.Fatal(username, err)
 	}
-	p, _ = a.enrol(t, who.ID.String())
-	held, err := a.factors.Of(t.Context(), who.ID)
+	p, _ = a.enrol(t, account.Principal.ID.String())
+	held, err := a.factors.Of(t.Context(), account.Principal.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

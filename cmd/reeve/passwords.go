@@ -20,6 +20,9 @@ func (a *app) recipient(ctx context.Context, id ulid.ULID) ([]auth.Permission, e
 	if !u.DeactivatedAt.IsZero() {
 		return nil, resource.Errorf(resource.Conflict, "the user is deactivated").At("relationships", "user")
 	}
+	if err := a.passwordHere(ctx, id); err != nil {
+		return nil, err
+	}
 	return a.rights(ctx, u)
 }
 

@@ -57,6 +57,7 @@ func TestSpecIsTrue(t *testing.T) {
 		}
 		s.do(201, "POST", "allowed-addresses", resourceDocument("allowed-address", "", map[string]any{"address": "127.0.0.0/8"}, nil)) // so that others lock nobody out
 		s.set(200, "jobs.enabled", false)                                                                                              // so that they stay what they are
+		s.directedUser()                                                                                                               // so that there is a server of the directory
 		const password = "correct horse battery"                                                                                       // of users that are made here
 		change := func(int) map[string]any { return map[string]any{"current_password": password, "password": password} }
 		email := func(n int) map[string]any { return map[string]any{"email": fmt.Sprintf("changed-%d@example.com", n)} }
@@ -95,6 +96,8 @@ func TestSpecIsTrue(t *testing.T) {
 				s.app.enrol(t, id)
 				held, err := s.app.factors.Of(t.Context(), ulid.MustParse(id))
 				return held[0].ID.String(), err
+			}, "ldap-account": func() (string, error) {
+				return s.directedUser().ID.String(), nil
 			}, "webhook-delivery": func() (string, error) {
 				_, d, _ := s.toldWebhook()
 				return d.ID.String(), nil

@@ -134,11 +134,22 @@ func (join Join) then(tx *resource.Tx, before, after *User) error {
 	return join(tx, after.ID)
 }
 
+// Local refuses to have a password kept here for a user whose password is kept elsewhere.
+type Local func(ctx context.Context, id ulid.ULID) error
+
+func (local Local) passwords(tx *resource.Tx, before, after *User) error {
+	if before == nil || after == nil || before.PasswordHash == after.PasswordHash {
+		return nil
+	}
+	return local(tx, before.ID)
+}
+
 // Rules are what users need to know that others know.
 type Rules struct {
 	Rights   Rights
 	Verify   Verify
 	Strength Strength
+	Local    Local
 	Leave    Leave
 	Join     Join
 }
@@ -149,7 +160,7 @@ func Type(users resource.Store[User], roles resource.Linkage, rules Rules) resou
 		Schema: Schema, Lookups: []string{"username"}, Linkages: map[string]resource.Linkage{"roles": roles}, Forcible: true,
 		List: users.List, Get: users.Get, Create: users.Create, Update: users.Update, Delete: users.Delete,
 		Checks: []resource.Check[User]{
-			notOneself, noMore, rules.Rights.passwords, rules.Strength.passwords, rules.Leave.check,
+			notOneself, noMore, rules.Rights.passwords, rules.Local.passwords, rules.Strength.passwords, rules.Leave.check,
 		},
 		Then: rules.Join.then,
 		Actions: []resource.Action[User]{

@@ -346,6 +346,10 @@ func (c *checker) resource(typ string) (*resource, error) {
 	if err != nil {
 		return nil, err
 	}
+	var alone struct{ Data resource }
+	if json.Unmarshal(answer.text, &alone) == nil && alone.Data.ID != "" { // of a singleton
+		return &alone.Data, nil
+	}
 	var found struct{ Data []resource }
 	if err := json.Unmarshal(answer.text, &found); err != nil {
 		return nil, err

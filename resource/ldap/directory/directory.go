@@ -1,0 +1,570 @@
+// Package directory asks LDAP servers (RFC 4511) who somebody is, and whether a password is theirs.
+package directory
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+)
+
+// Config is which servers there are, and how people are found there.
+type Config struct {
+	URLs       []string // of servers with the same entries, in the order in which they are asked; see [CheckURL]
+	AllowPlain bool     // ask those of ldap:// without TLS, so that passwords travel in the clear
+	CAFile     string   // whose certificates servers have (PEM); those that the system trusts if empty
+	BindDN     string   // who searches; nobody in particular if empty
+	Password   string   // of that one
+	Timeout    time.Duration
+
+	Base, Filter                     string // of people
+	Username, Email, DisplayName, ID string // attributes of theirs; what an ID has is never given to another entry
+	Member                           string // the attribute of groups that names members by their DN or, if it is memberUid, by their username
+}
+
+var (
+	// ErrPassword says that a password is not that of a person, or that nobody is meant who may sign in.
+	ErrPassword = errors.New("directory: the name and the password are nobody's")
+	// ErrUnreachable says that no server answers as it should.
+	ErrUnreachable = errors.New("directory: no server answers")
+)
+
+const (
+	// pageSize is how many entries a server is asked for at once (RFC 2696).
+	pageSize = 200
+	// pause is how long a server that does not answer is left alone, so that not everybody waits for it.
+	pause = 5 * time.Second
+	// idle is how long a listing is kept that nobody reads on.
+	idle = time.Minute
+	// maxError is how many bytes of an error are told.
+	maxError = 500
+)
+
+// CheckURL refuses what is no address of a server: ldaps://host, with TLS from the first byte, or ldap://host, with
+// StartTLS. The ports are 636 and 389 unless said otherwise.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("must be such as ldaps://ldap.example.com or ldap://ldap.example.com:389")
+	}
+	return nil
+}
+
+// CheckFilter refuses what is no filter (RFC 4515).
+func CheckFilter(filter string) error {
+	if _, err := ldap.CompileFilter(filter); err != nil {
+		return errors.New("must be a filter such as (objectClass=person)")
+	}
+	return nil
+}
+
+// CheckDN refuses what is no distinguished name (RFC 4514). The empty one is one.
+func CheckDN(dn string) error {
+	if _, err := ldap.ParseDN(dn); err != nil {
+		return errors.New("must be a distinguished name such as ou=people,dc=example,dc=com")
+	}
+	return nil
+}
+
+var attributeForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9-]*$|^[0-9]+(\.[0-9]+)+$`)
+
+// CheckAttribute refuses what names no attribute (RFC 4512, 1.4).
+func CheckAttribute(name string) error {
+	if !attributeForm.MatchString(name) {
+		return errors.New("must be the name of an attribute such as uid")
+	}
+	return nil
+}
+
+// Person is what the directory knows of somebody.
+type Person struct {
+	DN                           string
+	ID                           string // what never changes, in hexadecimal digits; empty if the entry has none
+	Username, Email, DisplayName string // a username is in lower case
+	Groups                       []string
+}
+
+// Server is what is known of a server.
+type Server struct {
+	URL       string
+	Reachable bool   // at CheckedAt
+	Error     string // why not
+	CheckedAt time.Time
+	ListedAt  time.Time // when it has told of everybody
+	SignIns   int64     // passwords that it has found right
+	Refusals  int64     // and wrong
+}
+
+// Client asks the servers of a directory. It keeps no connections, since whoever has signed in is remembered elsewhere.
+// It is safe for concurrent use.
+type Client struct {
+	config func() Config
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	servers map[string]*server // by their URLs
+}
+
+// server is a server, and until when it is left alone.
+type server struct {
+	Server
+	until time.Time
+}
+
+// New asks as a configuration says, which may change.
+func New(config func() Config, log *slog.Logger) *Client {
+	return &Client{config: config, log: log, servers: map[string]*server{}}
+}
+
+// Servers are the servers of the configuration, in their order.
+func (c *Client) Servers() (all []Server) {
+	urls := c.config().URLs
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, u := range urls {
+		all = append(all, c.server(u).Server)
+	}
+	return all
+}
+
+// server is what is kept of a server. Its caller has the lock.
+func (c *Client) server(u string) *server {
+	if c.servers[u] == nil {
+		c.servers[u] = &server{Server: Server{URL: u}}
+	}
+	return c.servers[u]
+}
+
+// note keeps what has become of a server.
+func (c *Client) note(u string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, now := c.server(u), time.Now()
+	was := s.Reachable || s.CheckedAt.IsZero()
+	s.Reachable, s.Error, s.CheckedAt, s.until = err == nil, "", now, time.Time{}
+	if err != nil {
+		text := clean(err.Error())
+		s.Error, s.until = strings.ToValidUTF8(text[:min(len(text), maxError)], ""), now.Add(pause)
+		if was {
+			c.log.Warn("a server of the directory does not answer as it should", "url", u, "error", s.Error)
+		}
+	}
+}
+
+// clean is a text as any database and answer has it.
+func clean(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// due reports whether a server may be asked. One that did not answer is asked by one at a time.
+func (c *Client) due(u string, timeout time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, now := c.server(u), time.Now()
+	if s.until.IsZero() {
+		return true
+	}
+	if now.Before(s.until) {
+		return false
+	}
+	s.until = now.Add(timeout)
+	return true
+}
+
+// Check refuses a configuration whose certificates cannot be read.
+func (c *Client) Check() error {
+	path := c.config().CAFile
+	if path == "" {
+		return nil
+	}
+	_, err := authorities(path)
+	return err
+}
+
+// Probe asks every server whether it answers.
+func (c *Client) Probe(ctx context.Context) {
+	config := c.config()
+	var all sync.WaitGroup
+	for _, u := range config.URLs {
+		all.Go(func() {
+			conn, err := dial(ctx, config, u)
+			if err == nil {
+				conn.Close()
+			}
+			if ctx.Err() == nil {
+				c.note(u, err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// connection is one to a server, on which who searches is signed in.
+type connection struct {
+	*ldap.Conn
+	raw  net.Conn
+	stop func() bool
+}
+
+// Close ends the connection. What goes wrong with that concerns nobody.
+func (c *connection) Close() {
+	c.stop()
+	_ = c.Conn.Close()
+}
+
+// dial connects to a server and binds there. All that is done with the connection has the time limit of the configuration
+// together, and ends with the context.
+func dial(ctx context.Context, config Config, text string) (*connection, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	port, direct := "389", u.Scheme == "ldaps"
+	if direct {
+		port = "636"
+	}
+	secure := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	if config.CAFile != "" && (direct || !config.AllowPlain) {
+		if secure.RootCAs, err = authorities(config.CAFile); err != nil {
+			return nil, err
+		}
+	}
+	dialer := net.Dialer{Timeout: config.Timeout}
+	deadline := time.Now().Add(config.Timeout)
+	raw, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)))
+	if err != nil {
+		return nil, err
+	}
+	c := &connection{raw: raw, stop: context.AfterFunc(ctx, func() { _ = raw.Close() })}
+	if err = raw.SetDeadline(deadline); err == nil && direct {
+		over := tls.Client(raw, secure)
+		err = over.HandshakeContext(ctx)
+		c.Conn = ldap.NewConn(over, true)
+	} else {
+		c.Conn = ldap.NewConn(raw, false)
+	}
+	if err != nil {
+		c.stop()
+		_ = raw.Close()
+		return nil, err
+	}
+	c.Start()
+	if !direct && !config.AllowPlain {
+		err = c.StartTLS(secure)
+	}
+	if err == nil && config.BindDN != "" {
+		_, err = c.SimpleBind(&ldap.SimpleBindRequest{Username: config.BindDN, Password: config.Password})
+	}
+	if err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// authorities are the certificates of a file.
+func authorities(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate", path)
+	}
+	return pool, nil
+}
+
+// ask has the first server that answers asked. An error of the question that is about the answer, and not about the
+// server, is returned as it is.
+func (c *Client) ask(ctx context.Context, config Config, question func(conn *connection) error) (u string, err error) {
+	for _, u := range config.URLs {
+		if !c.due(u, config.Timeout) {
+			continue
+		}
+		conn, err := dial(ctx, config, u)
+		if err == nil {
+			if err = question(conn); err != nil {
+				conn.Close()
+			}
+		}
+		if ctx.Err() != nil { // whoever asks is gone: that tells nothing of the server
+			return u, context.Cause(ctx)
+		}
+		var answered *answer
+		if err == nil || errors.As(err, &answered) {
+			c.note(u, nil)
+			return u, err
+		}
+		c.note(u, err)
+	}
+	return "", ErrUnreachable
+}
+
+// answer is an error that a server is right about.
+type answer struct{ error }
+
+func (a *answer) Unwrap() error { return a.error }
+
+// search finds people who meet a filter besides that of the configuration.
+func (c Config) search(further string, limit int, controls ...ldap.Control) *ldap.SearchRequest {
+	return ldap.NewSearchRequest(c.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, limit, 0, false,
+		"(&"+c.Filter+further+")", []string{c.Username, c.Email, c.DisplayName, c.ID}, controls)
+}
+
+func (c Config) person(e *ldap.Entry) Person {
+	text := func(attribute string) string { // nothing, if it is none
+		value := e.GetEqualFoldAttributeValue(attribute)
+		if !utf8.ValidString(value) || strings.IndexByte(value, 0) >= 0 {
+			return ""
+		}
+		return value
+	}
+	return Person{
+		DN: clean(e.DN), ID: hex.EncodeToString(e.GetEqualFoldRawAttributeValue(c.ID)),
+		Username: strings.ToLower(text(c.Username)), Email: text(c.Email), DisplayName: text(c.DisplayName),
+	}
+}
+
+// equals is the filter of entries that have a value in an attribute, whatever stands in that (RFC 4515, 3).
+func equals(attribute, value string) string {
+	return "(" + attribute + "=" + ldap.EscapeFilter(value) + ")"
+}
+
+// Name says who is meant: by the username, or once that is known by the ID. Neither stands for nobody.
+type Name struct{ Username, ID string }
+
+func (n Name) filter(config Config) (string, error) {
+	if n.ID == "" {
+		return equals(config.Username, n.Username), nil
+	}
+	id, err := hex.DecodeString(n.ID)
+	return equals(config.ID, string(id)), err
+}
+
+// Verify finds out whether a password is somebody's, and if it is, who they are and which of some groups they are in, by
+// their DN. Where it is not, it takes as long for those who are not there as for others. It returns [ErrPassword] or
+// [ErrUnreachable]; a password that is empty would be no sign-in at all (RFC 4513, 5.1.2), and is nobody's.
+func (c *Client) Verify(ctx context.Context, who Name, password string, groups []string) (*Person, error) {
+	if who != (Name{}) && (password == "" || strings.IndexByte(password, 0) >= 0) {
+		return nil, ErrPassword
+	}
+	config := c.config()
+	var found *Person
+	u, err := c.ask(ctx, config, func(conn *connection) error {
+		defer conn.Close()
+		nobody := rand.Text()
+		if who == (Name{}) {
+			who.Username = nobody
+		}
+		filter, err := who.filter(config)
+		if err != nil {
+			return err
+		}
+		result, err := conn.Search(config.search(filter, 2))
+		if err != nil {
+			return err
+		}
+		dn, given := "cn="+nobody+","+config.Base, nobody
+		if len(result.Entries) == 1 {
+			p := config.person(result.Entries[0])
+			found, dn, given = &p, p.DN, password
+			if found.Groups, err = conn.groups(config, p, groups); err != nil {
+				return err
+			}
+		} else if len(result.Entries) > 1 {
+			c.log.WarnContext(ctx, "the directory has several people with the same username", "dn", []string{result.Entries[0].DN, result.Entries[1].DN})
+		}
+		_, err = conn.SimpleBind(&ldap.SimpleBindRequest{Username: dn, Password: given})
+		if ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication,
+			ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultInvalidDNSyntax) {
+			return &answer{ErrPassword}
+		}
+		if err == nil && found == nil { // it lets anybody in
+			return &answer{ErrPassword}
+		}
+		return err
+	})
+	c.count(u, err)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// count counts what has become of a password.
+func (c *Client) count(u string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil:
+		c.server(u).SignIns++
+	case errors.Is(err, ErrPassword):
+		c.server(u).Refusals++
+	}
+}
+
+// groups are those of some groups that a person is in.
+func (c *connection) groups(config Config, p Person, groups []string) (in []string, err error) {
+	for _, dn := range groups {
+		result, err := c.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
+			equals(config.Member, config.member(p)), []string{"1.1"}, nil)) // no attributes (RFC 4511, 4.5.1.8)
+		if err != nil && !ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) {
+			return nil, err
+		}
+		if err == nil && len(result.Entries) > 0 {
+			in = append(in, dn)
+		}
+	}
+	return in, nil
+}
+
+// byName reports whether groups name their members by username.
+func (c Config) byName() bool { return strings.EqualFold(c.Member, "memberUid") }
+
+// member is what groups name a person by.
+func (c Config) member(p Person) string {
+	if c.byName() {
+		return p.Username
+	}
+	return p.DN
+}
+
+// key is a name of a member in a form that can be compared.
+func (c Config) key(member string) string {
+	if c.byName() {
+		return strings.ToLower(member)
+	}
+	dn, err := ldap.ParseDN(member)
+	if err != nil {
+		return member // which then is nobody's
+	}
+	return strings.ToLower(dn.String())
+}
+
+// Listing is everybody in the directory, page by page, from one server. It is not safe for concurrent use.
+type Listing struct {
+	client  *Client
+	url     string
+	config  Config
+	conn    *connection
+	paging  *ldap.ControlPaging
+	members map[string]map[string]bool // of groups, by DN
+	end     *time.Timer
+}
+
+// List begins to list everybody, with those of some groups that each is in. It returns ErrUnreachable. Whoever does not
+// read on for a minute has to begin again.
+func (c *Client) List(ctx context.Context, groups []string) (*Listing, error) {
+	config := c.config()
+	l := &Listing{client: c, config: config, paging: ldap.NewControlPaging(pageSize), members: map[string]map[string]bool{}}
+	u, err := c.ask(ctx, config, func(conn *connection) error {
+		for _, dn := range groups {
+			if err := l.read(conn, dn); err != nil {
+				return err
+			}
+		}
+		conn.stop() // the next page is asked for in another context
+		l.conn = conn
+		return conn.raw.SetDeadline(time.Time{})
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.url, l.end = u, time.AfterFunc(idle, l.conn.Close)
+	return l, nil
+}
+
+// read reads the members of a group. A group that is not there has none.
+func (l *Listing) read(conn *connection, dn string) error {
+	result, err := conn.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{l.config.Member}, nil))
+	if ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	members := map[string]bool{}
+	for _, e := range result.Entries {
+		for _, a := range e.Attributes {
+			if strings.Contains(a.Name, ";range=") { // of Active Directory, which answers a part
+				return fmt.Errorf("the group %s has more members than the server tells at once", dn)
+			}
+			for _, member := range a.Values {
+				members[l.config.key(member)] = true
+			}
+		}
+	}
+	l.members[dn] = members
+	return nil
+}
+
+// Next is the next page, and whether it is the last one. An error ends the listing.
+func (l *Listing) Next(ctx context.Context) (people []Person, last bool, err error) {
+	l.end.Stop()
+	defer context.AfterFunc(ctx, func() { _ = l.conn.raw.Close() })()
+	if err := l.conn.raw.SetDeadline(time.Now().Add(l.config.Timeout)); err != nil {
+		return nil, false, l.failed(err)
+	}
+	result, err := l.conn.Search(l.config.search("", 0, l.paging))
+	if err != nil {
+		return nil, false, l.failed(err)
+	}
+	for _, e := range result.Entries {
+		p := l.config.person(e)
+		for dn, members := range l.members {
+			if members[l.config.key(l.config.member(p))] {
+				p.Groups = append(p.Groups, dn)
+			}
+		}
+		slices.Sort(p.Groups)
+		people = append(people, p)
+	}
+	paging, _ := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+	if paging == nil || len(paging.Cookie) == 0 {
+		l.Close()
+		l.client.listed(l.url)
+		return people, true, nil
+	}
+	l.paging.SetCookie(paging.Cookie)
+	if err := l.conn.raw.SetDeadline(time.Time{}); err != nil {
+		return nil, false, l.failed(err)
+	}
+	l.end.Reset(idle)
+	return people, false, nil
+}
+
+// listed notes that a server has told of everybody.
+func (c *Client) listed(u string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server(u).ListedAt = time.Now()
+}
+
+func (l *Listing) failed(err error) error {
+	l.Close()
+	l.client.note(l.url, err)
+	return ErrUnreachable
+}
+
+// Close ends the listing.
+func (l *Listing) Close() {
+	l.end.Stop()
+	l.conn.Close()
+}
