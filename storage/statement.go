@@ -168,6 +168,26 @@ func (tx preparedTx) Rollback() error {
 	return tx.Tx.Rollback()
 }
 
+// Trace is told of a statement, by its text without its arguments, before it is carried out, and then by end of what came
+// of it. The rows of a query are read meanwhile where Reeve reads them.
+type Trace func(ctx context.Context, text string) (end func(err error))
+
+// tracing is the key of a context's [Trace].
+type tracing struct{}
+
+// WithTrace is the context with what is told of the statements that it is given to.
+func WithTrace(ctx context.Context, t Trace) context.Context {
+	return context.WithValue(ctx, tracing{}, t)
+}
+
+// traced tells the trace of a context of a statement; nil if it has none.
+func traced(ctx context.Context, text string) (end func(err error)) {
+	if t, ok := ctx.Value(tracing{}).(Trace); ok {
+		return t(ctx, text)
+	}
+	return nil
+}
+
 // statement is a prepared statement. Whoever is done with it closes it, which keeps it.
 type statement struct {
 	driver.Stmt
@@ -255,21 +275,31 @@ func (s *statement) Close() error {
 	return s.Stmt.Close()
 }
 
-func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+func (s *statement) ExecContext(ctx context.Context, args []driver.NamedValue) (result driver.Result, err error) {
+	if end := traced(ctx, s.text); end != nil {
+		defer func() { end(err) }()
+	}
 	if s.each != nil {
 		return driver.ResultNoRows, s.read(ctx, args)
 	}
 	if err := s.conn.until(ctx); err != nil {
 		return nil, err
 	}
-	result, err := s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
+	result, err = s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 	if s.renew(ctx, err) {
 		return s.Stmt.(driver.StmtExecContext).ExecContext(ctx, args)
 	}
 	return result, err
 }
 
-func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) (rows driver.Rows, err error) {
+	if end := traced(ctx, s.text); end != nil {
+		defer func() { end(err) }()
+	}
+	return s.query(ctx, args)
+}
+
+func (s *statement) query(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	if err := s.conn.until(ctx); err != nil {
 		return nil, err
 	}
@@ -285,7 +315,7 @@ func (s *statement) QueryContext(ctx context.Context, args []driver.NamedValue) 
 
 // read has each row of a query taken.
 func (s *statement) read(ctx context.Context, args []driver.NamedValue) (err error) {
-	rows, err := s.QueryContext(ctx, args)
+	rows, err := s.query(ctx, args)
 	if err != nil {
 		return err
 	}

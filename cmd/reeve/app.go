@@ -114,6 +114,7 @@ type app struct {
 
 	alerts  *storage.Table[alert.Alert]
 	samples *storage.Table[alert.Sample]
+	drifts  *storage.Table[drift]
 }
 
 // open puts the program together over its database, whose tables may still be out of date.
@@ -125,7 +126,7 @@ func open(ctx context.Context, c *configuration) (*app, error) {
 			libraries.Set(max(level.Level(), slog.LevelWarn)) // they are heard only when something is wrong
 		}
 	})
-	a.log = slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level}))
+	a.log = slog.New(tracedLog{slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &level})})
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: &libraries})))
 	dialects := map[string]storage.Dialect{
 		"sqlite": sqlite.Dialect{}, "postgres": postgres.Dialect{}, "postgresql": postgres.Dialect{},
@@ -181,6 +182,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 	a.webhooks, a.deliveries = table(d, webhook.Schema), table(d, webhook.DeliverySchema)
 	a.subjects, a.leases = table(d, webhook.SubjectSchema), table(d, webhook.LeaseSchema)
 	a.alerts, a.samples = table(d, alert.Schema), table(d, alert.SampleSchema)
+	a.drifts = table(d, driftSchema)
 	overrides := table(d, setting.OverrideSchema)
 	addresses := table(d, allowedaddress.Schema)
 	registrationTokens, registrations := table(d, registration.Schema), table(d, registration.PendingSchema)

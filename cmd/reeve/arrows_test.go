@@ -63,6 +63,7 @@ var rules = []rule{
 	soleImporter("github.com/tink-crypto/tink-go/v2/...", "reeve/storage", "secrets are sealed where they are kept"),
 	soleImporter("github.com/standard-webhooks/...", "reeve/resource/webhook/sender", "requests to endpoints are signed where they are sent"),
 	soleImporter("github.com/go-ldap/ldap/v3", "reeve/resource/ldap/...", "servers of a directory are asked there"),
+	soleImporter("go.opentelemetry.io/otel/...", "reeve/cmd/reeve", "the others know spans as functions that they are given"),
 	soleImporter("github.com/alecthomas/kong", "reeve/cmd/reeve", "the command line is the program's"),
 }
 

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,7 +48,7 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, binary: binary, folder: benchFolder()}
+	b := &bench{T: t, binary: binary, folder: benchFolder(), users: *walkUsers}
 	if err := os.MkdirAll(b.folder, 0o755); err != nil { // the server's own user must get through
 		t.Fatal(err)
 	}
@@ -87,6 +89,7 @@ type bench struct {
 	*testing.T
 	binary, folder, uri, token string
 	cluster                    int // the process of the database server; 0 for none
+	users                      int // how many are generated
 }
 
 // measure measures everything, given at most how many floors a list may cost and how much the exact count.
@@ -129,12 +132,47 @@ func (b *bench) measure(list, count float64) {
 		b.compare("5,000th page by "+sort+", to the first", 1.3, subject{reeve, ask(list)}, subject{reeve, deep})
 	}
 	b.compare("exact count, to count=false", count, subject{reeve, after(active + "&count=false")}, subject{reeve, middle})
+	b.stats(reeve)
 	reeve.stop()
 
 	b.exports()
 	b.start()
 	b.memory(middle)
 	b.writes()
+}
+
+// stats compares stats of all users with those of few, which are in a database of their own.
+func (b *bench) stats(reeve *child) {
+	b.Helper()
+	const few, name = 10_000, "stats, to those of 10,000 users"
+	if !b.wanted(name) {
+		return
+	}
+	other := *b
+	other.users, other.folder = few, filepath.Join(b.folder, "few")
+	if err := os.MkdirAll(other.folder, 0o755); err != nil {
+		b.Fatal(err)
+	}
+	other.uri = "sqlite://" + filepath.Join(other.folder, "reeve.db")
+	if b.cluster != 0 {
+		uri, err := url.Parse(b.uri)
+		if err != nil {
+			b.Fatal(err)
+		}
+		uri.Path = "/few"
+		other.uri = uri.String()
+		there := 0
+		b.query("SELECT count(*) FROM pg_database WHERE datname = 'few'", func(rows *sql.Rows) error { return rows.Scan(&there) })
+		if there == 0 {
+			b.query("CREATE DATABASE few", nil)
+		}
+	}
+	token := other.data()
+	small := other.serve(other.uri)
+	defer small.stop()
+	small.token = token
+	stats := request{method: "GET", make: func(int) (string, string) { return "/stats", "" }}
+	b.compare(name, 1.5, subject{small, stats}, subject{reeve, stats})
 }
 
 // request makes the i-th request of its kind: path below the API's base, and body.
@@ -230,7 +268,7 @@ func (b *bench) ask(client *http.Client, s subject, i int) ([]byte, int, error) 
 	if err != nil {
 		return nil, 0, err
 	}
-	r.Header.Set("Authorization", "Bearer "+b.token)
+	r.Header.Set("Authorization", "Bearer "+cmp.Or(s.process.token, b.token))
 	r.Header.Set("Content-Type", "application/vnd.api+json")
 	if s.request.lines > 0 {
 		r.Header.Set("Content-Type", "application/x-ndjson")
@@ -268,9 +306,10 @@ func (b *bench) same(x, y *child, r request) {
 
 // child is a server that is measured.
 type child struct {
-	cmd  *exec.Cmd
-	base string
-	took time.Duration // to the line that says where it listens
+	cmd   *exec.Cmd
+	base  string
+	took  time.Duration // to the line that says where it listens
+	token string        // of its database; empty for the bench's own
 }
 
 // stop ends the process gracefully.
@@ -409,7 +448,7 @@ func (b *bench) data() string {
 	} else if !errors.Is(err, os.ErrNotExist) {
 		b.Fatal(err)
 	}
-	b.reeve("", "generate", "--users", strconv.Itoa(*walkUsers))
+	b.reeve("", "generate", "--users", strconv.Itoa(b.users))
 	b.reeve("a password for the benchmark\n", "user", "create", "bench", "--admin", "--password-stdin")
 	if b.cluster != 0 {
 		b.query("VACUUM (ANALYZE)", nil)

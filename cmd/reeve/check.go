@@ -21,6 +21,9 @@ func (cmd check) Run(ctx context.Context, c *configuration) error {
 	}
 	defer a.close()
 	found, err := a.database.Check(ctx, !cmd.DryRun)
+	if err == nil && !cmd.DryRun {
+		err = a.noteDrift(ctx, found)
+	}
 	wrong := 0
 	for _, f := range found {
 		if !f.Repaired {

@@ -21,25 +21,33 @@ func (a *app) recount() job.Kind {
 		Name: "recount", Doc: "Compare what the database keeps twice, as totals with the rows that they count, and repair it. The report says what was wrong.",
 		Limit: time.Hour, // ten million rows are counted at once
 		Step: job.ReadSteps(
-			func(ctx context.Context, at storage.Place) (storage.Part, error) {
-				return a.database.CheckPart(ctx, at, false)
+			func(ctx context.Context, at recounting) (storage.Part, error) {
+				return a.database.CheckPart(ctx, at.Place, false)
 			},
-			func(ctx context.Context, at *storage.Place, part storage.Part, p *job.Progress) (err error) {
+			func(ctx context.Context, at *recounting, part storage.Part, p *job.Progress) (err error) {
 				if len(part.Found) > 0 {
-					if part, err = a.database.CheckPart(ctx, *at, true); err != nil {
+					if part, err = a.database.CheckPart(ctx, at.Place, true); err != nil {
 						return err
 					}
 				}
 				for _, found := range part.Found {
 					p.Note("%s", found)
 				}
-				*at, p.Done, p.Total = part.Next, int64(part.Done), int64(part.Total)
-				if part.Done == part.Total {
-					p.Finish()
+				at.Place, at.Found = part.Next, append(at.Found, part.Found...)
+				p.Done, p.Total = int64(part.Done), int64(part.Total)
+				if part.Done < part.Total {
+					return nil
 				}
-				return nil
+				p.Finish()
+				return a.noteDrift(ctx, at.Found)
 			}),
 	}
+}
+
+// recounting is where a recount stands, and what it has found.
+type recounting struct {
+	Place storage.Place
+	Found []storage.Finding
 }
 
 // reEncrypt is the kind of job that ends what a rotation of data keys begins.

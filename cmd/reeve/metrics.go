@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -72,8 +73,10 @@ var (
 	poolWaited      = newCounter("reeve_pool_wait_seconds_total", "How long connections to the database were waited for.", "pool")
 	hashings        = newGauge("reeve_password_hashings", "Passwords that are hashed on this node, and that wait for their turn.", "state")
 	queueLength     = newGauge("reeve_queue_length", "What waits to be done, on all nodes together.", "queue")
+	checkedAt       = newGauge("reeve_check_timestamp_seconds", "When a job recount or reeve check last went through the database.")
+	checkFindings   = newGauge("reeve_check_findings", "What it found wrong then, as counters that had drifted, by table.", "table")
 	readOnlyMode    = newGauge("reeve_read_only", "1 while maintenance.read_only is on.")
-	scraped         = []family{info, poolConnections, poolMost, poolWaits, poolWaited, hashings, queueLength, readOnlyMode}
+	scraped         = []family{info, poolConnections, poolMost, poolWaits, poolWaited, hashings, queueLength, checkedAt, checkFindings, readOnlyMode}
 )
 
 func (a *app) newMetrics() (*metrics, error) {
@@ -144,16 +147,19 @@ func seriesOf(families []*dto.MetricFamily) (all []alert.Series) {
 
 // observe counts a request that was answered.
 func (m *metrics) observe(seen httpapi.Observation) {
-	method := seen.Method
-	switch method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-	default:
-		method = "other" // a client may make any up
-	}
-	m.requests.WithLabelValues(seen.Route, seen.Type, method, classes[seen.Status/100%len(classes)]).Inc()
+	m.requests.WithLabelValues(seen.Route, seen.Type, methodOf(seen.Method), classes[seen.Status/100%len(classes)]).Inc()
 	if !seen.Stream {
 		m.durations.WithLabelValues(seen.Route, seen.Type).Observe(seen.Duration.Seconds())
 	}
+}
+
+// methodOf is a method as metrics and spans have it.
+func methodOf(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "other" // a client may make any up
 }
 
 // classes are those of statuses (RFC 9110, section 15).
@@ -235,6 +241,22 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 			s.log.WarnContext(ctx, "a scrape is not told how long a queue is", "queue", q.name, "error", err)
 		}
 	}
+	wrong, at, err := s.drift(ctx)
+	if err != nil {
+		s.log.WarnContext(ctx, "a scrape is not told what the last check has found", "error", err)
+	}
+	if at.IsZero() {
+		return
+	}
+	tell(checkedAt, float64(at.Unix()))
+	for _, d := range s.engine.Registry().Descriptions() { // those that were found right too
+		if table := strings.ReplaceAll(d.Plural, "-", "_"); wrong[table] == 0 {
+			tell(checkFindings, 0, table)
+		}
+	}
+	for table, n := range wrong {
+		tell(checkFindings, float64(n), table)
+	}
 }
 
 // logged writes the line of a request that the API does not write itself, counts it, and says when to try again. The
@@ -248,7 +270,7 @@ func (a *app) logged(next http.Handler) http.Handler {
 			Route: routeOf(r), Method: r.Method, Status: out.status, Bytes: out.bytes, Duration: time.Since(begin),
 			Stream: out.Header().Get("Content-Type") == "text/event-stream",
 		}
-		a.metrics.observe(seen)
+		a.observe(r.Context(), seen)
 		a.log.LogAttrs(r.Context(), slog.LevelInfo, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
 			slog.String("route", seen.Route), slog.Int("status", seen.Status), slog.Int("bytes", seen.Bytes),
 			slog.Duration("duration", seen.Duration), slog.String("request", id))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"reeve/resource/httpapi"
+	"reeve/storage"
 )
 
 // TestMetrics asks for this and that, and finds each request under the template of its route, and nothing that a client
@@ -50,10 +51,13 @@ func TestMetrics(t *testing.T) {
 	})
 }
 
-// TestDashboard finds every metric of the dashboard in a scrape.
+// TestDashboard finds every metric of the dashboard in a scrape, and every metric of Reeve's own in the dashboard.
 func TestDashboard(t *testing.T) {
 	s := start(t, sqliteURI(t), everything)
 	s.get("users")
+	if err := s.app.noteDrift(t.Context(), []storage.Finding{{Table: "users"}, {Table: "users"}, {Table: "users_groups"}}); err != nil {
+		t.Fatal(err)
+	}
 	scrape := string(s.send("GET", "/metrics", nil).text)
 	text, err := os.ReadFile(filepath.Join("..", "..", "fixtures", "grafana-dashboard.json"))
 	if err != nil {
@@ -78,6 +82,16 @@ func TestDashboard(t *testing.T) {
 					t.Errorf("no metric %s in the scrape", name[1])
 				}
 			}
+		}
+	}
+	for _, family := range append(scraped, requestsTotal, requestDurations, signInFailures) {
+		if !strings.Contains(string(text), family.name) {
+			t.Errorf("the dashboard does not show %s", family.name)
+		}
+	}
+	for _, line := range []string{`reeve_check_findings{table="users"} 2`, `reeve_check_findings{table="groups"} 0`, `reeve_check_findings{table="users_groups"} 1`, `reeve_sign_in_failures_total 0`} {
+		if !strings.Contains(scrape, "\n"+line+"\n") {
+			t.Errorf("no line %s", line)
 		}
 	}
 	t.Logf("%d metrics", named)

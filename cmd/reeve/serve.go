@@ -61,6 +61,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	defer maintenanceReadOnly.Follow(c.Store, a.readOnly.Store)()
 	streams := a.newStreams(c, authorization)
 	served := a.mounts(c, authorization, a.authenticator(c, authorization, a.database.Generation), streams)
+	tracing := a.newTracing(c)
 	type endpoint struct {
 		server   *http.Server
 		listener net.Listener
@@ -68,7 +69,7 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	var endpoints []endpoint
 	var places []string
 	for _, l := range httpListeners.In(c) {
-		server := newServer(l.handler(c, served, a.rest))
+		server := newServer(a.traced(tracing, l.handler(c, served, a.rest)))
 		server.RegisterOnShutdown(streams.Stop)
 		listeners, err := a.listen(&l)
 		if err != nil {
@@ -118,7 +119,13 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	}
 	err = serving.Wait()
 	rest()
-	return errors.Join(err, workers.Wait())
+	err = errors.Join(err, workers.Wait())
+	if tracing != nil {
+		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+		defer cancel()
+		err = errors.Join(err, tracing.Shutdown(flushing))
+	}
+	return err
 }
 
 // stop takes no more connections, lets the requests in flight end, and cuts those that do not.
@@ -135,7 +142,7 @@ func stop(server *http.Server, grace time.Duration) error {
 func (a *app) mounts(c *configuration, authorization *oauth.Server, authenticator *auth.Authenticator, streams http.Handler) mounts {
 	api := httpapi.New(httpapi.Config{
 		Engine: a.engine, Authenticate: a.authenticate(authenticator), Challenges: authenticator.Challenges, Prefix: c.prefix(),
-		Answers: a.answers, Log: a.log, Observe: a.metrics.observe,
+		Answers: a.answers, Log: a.log, Observe: a.observe,
 	})
 	info := func() openapi.Info {
 		return openapi.Info{

@@ -38,7 +38,8 @@ type Config struct {
 	Prefix       string              // stands before Base in links: "" or "/estate". Requests come without it
 	Answers      *idempotency.Keeper // of every POST with an Idempotency-Key; nil: none is kept
 	Log          *slog.Logger        // one line a request; default slog.Default()
-	Observe      func(Observation)   // is told of every request that was answered; nil: nobody is
+	// Observe is told of every request that was answered, with its context; nil: nobody is.
+	Observe func(context.Context, Observation)
 	// Patience is how long a body may take to arrive, and of an export or an import each piece, either way; default 30 s.
 	Patience time.Duration
 }
@@ -82,7 +83,7 @@ type handler struct {
 	base         string
 	answers      *idempotency.Keeper
 	log          *slog.Logger
-	observe      func(Observation)
+	observe      func(context.Context, Observation)
 	patience     time.Duration
 	routes       *mux.Router
 }
@@ -122,7 +123,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		seen.Bytes = a.stream.bytes
 	}
 	if h.observe != nil {
-		h.observe(seen)
+		h.observe(r.Context(), seen)
 	}
 	line := []slog.Attr{
 		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("route", seen.Route), slog.Int("status", a.status),
