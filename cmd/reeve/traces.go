@@ -247,7 +247,7 @@ func attributesJSON(attributes []attribute.KeyValue) (all []attributeJSON) {
 		if a.Value.Type() == attribute.INT64 {
 			kind = "intValue"
 		}
-		all = append(all, attributeJSON{string(a.Key), map[string]string{kind: a.Value.Emit()}})
+		all = append(all, attributeJSON{string(a.Key), map[string]string{kind: a.Value.String()}})
 	}
 	return all
 }
