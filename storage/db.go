@@ -87,7 +87,7 @@ func Open(ctx context.Context, d Dialect, uri string, o Options) (*DB, error) {
 	}
 	db := &DB{dialect: d, uri: uri, traits: d.Traits(), pools: pools, options: o, watch: newWatch()}
 	db.bindType = sqlx.BindType(db.traits.Name)
-	db.snapshots = make(chan struct{}, max(pools.Read.Stats().MaxOpenConnections-db.reserved(), 0))
+	db.snapshots = make(chan struct{}, max(pools.Read.Stats().MaxOpenConnections-db.reserved(), 1))
 	err = db.Ping(ctx)
 	if err == nil {
 		bounded, cancel := db.bounded(ctx)

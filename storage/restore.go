@@ -188,7 +188,7 @@ func (r *restoring) restore(ctx context.Context, loads []load, restored *resourc
 	return nil
 }
 
-// clear removes what is there.
+// clear removes what is there. A table that Reeve has not made is refused, since it is somebody else's.
 func (r *restoring) clear(ctx context.Context, g generator, layouts []*layout, replace bool) error {
 	made, err := r.hashes(ctx, r.tx)
 	if err != nil {
@@ -197,8 +197,14 @@ func (r *restoring) clear(ctx context.Context, g generator, layouts []*layout, r
 	if len(made) > 0 && !replace {
 		return ErrNotEmpty
 	}
+	if err := g.unclaimed(ctx, layouts); err != nil {
+		return err
+	}
 	var tables []string
 	for _, l := range layouts {
+		if made[l.table] == "" {
+			continue
+		}
 		delete(made, l.table)
 		for _, name := range l.tables() {
 			tables = append(tables, quote(name))
@@ -208,7 +214,7 @@ func (r *restoring) clear(ctx context.Context, g generator, layouts []*layout, r
 		return unknownTable(name)
 	}
 	drop := []string{"DELETE FROM reeve_schemas", "DELETE FROM data_keys"}
-	if r.traits.Unchecked == "" { // those that refer to each other go together
+	if r.traits.Unchecked == "" && len(tables) > 0 { // those that refer to each other go together
 		tables = []string{strings.Join(tables, ", ")}
 	}
 	for _, name := range tables {

@@ -17,7 +17,7 @@ type ofSnapshot struct{ db *DB }
 //
 // It keeps one of the connections that read, and what is overwritten meanwhile cannot be cleared away. So at most all
 // but one of these connections are kept so at once; beyond that it is Unavailable. Where connections that read write
-// too, one more is left, which stamps the events.
+// too, one more is left, which stamps the events. One can always be kept.
 func (db *DB) Snapshot(ctx context.Context, fn func(ctx context.Context) error) error {
 	select {
 	case db.snapshots <- struct{}{}:

@@ -56,7 +56,10 @@ func (cmd restore) Run(ctx context.Context, c *configuration) error {
 	if err != nil {
 		return explained(err)
 	}
-	return a.database.Analyze(ctx)
+	if err := a.database.Analyze(ctx); err != nil { // the database does so by itself after a while
+		a.log.WarnContext(ctx, "all is restored, but the planner does not know the tables yet", "error", err)
+	}
+	return nil
 }
 
 // openWhole puts the program together with the types of all modules that files declare, loaded or not. It changes nothing.
@@ -87,26 +90,21 @@ func openWhole(ctx context.Context, c *configuration) (*app, error) {
 
 // replaceFile has a file written that nobody else may read, and gives it its name once it is whole and on the disk. What
 // had the name before is there until then.
-func replaceFile(path string, write func(file *os.File) error) (err error) {
+func replaceFile(path string, write func(file *os.File) error) error {
 	folder := filepath.Dir(path)
 	file, err := os.CreateTemp(folder, filepath.Base(path)+".*.partial") // of mode 0600
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(file.Name()))
-		}
-	}()
 	err = write(file)
 	if err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
 	}
-	if err := os.Rename(file.Name(), path); err != nil {
-		return err
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return syncFolder(folder)
 }

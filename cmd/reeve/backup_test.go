@@ -20,6 +20,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"reeve/resource"
 	"reeve/storage"
 	"reeve/storage/storagetest"
 )
@@ -215,6 +216,22 @@ func TestRestoreRefuses(t *testing.T) {
 		const another = "REEVE_SECRETS__MASTER_KEY=HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 		if err := (restore{File: path}).Run(t.Context(), configured(t, target.uri, another)); !errors.Is(err, storage.ErrMasterKey) {
 			t.Error("another master key:", err)
+		}
+		foreign := newTestServer(t, emptyLike(t, uri))
+		hand := foreign.hand()
+		defer hand.Close()
+		for _, statement := range []string{"CREATE TABLE users (name TEXT)", "INSERT INTO users VALUES ('foreign')"} {
+			if _, err := hand.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, replace := range []bool{false, true} {
+			if err := (restore{File: path, Replace: replace}).Run(t.Context(), configured(t, foreign.uri)); !resource.Is(err, resource.Conflict) {
+				t.Error("the table of another program:", err)
+			}
+			if n := foreign.count("SELECT count(*) FROM users WHERE name = 'foreign'"); n != 1 {
+				t.Error("the table of another program is gone")
+			}
 		}
 		if n := target.count("SELECT count(*) FROM reeve_schemas"); n != 0 {
 			t.Errorf("%d tables are there", n)
