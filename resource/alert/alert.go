@@ -3,6 +3,7 @@
 package alert
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/pagination"
 	"reeve/resource"
 )
@@ -48,6 +50,8 @@ const (
 	maxWindow = 720 * time.Hour
 	maxLabels = 20
 	maxAlerts = 1000 // each of them is evaluated again and again
+
+	maxRecipients = 100 // of an alert: they are sent a message in the transaction that evaluates it
 )
 
 // Alert is a rule over a metric.
@@ -68,7 +72,8 @@ type Alert struct {
 	Since         time.Time
 	Measured      *float64
 	LastEvaluated time.Time
-	Told          string // the verb of the last event; empty if there is none, or it was one of [resolved]
+	Begun         time.Time // since when the rule as it is has been evaluated without a gap
+	Told          string    // the verb of the last event; empty if there is none, or it was one of [resolved]
 	Revision      int64
 }
 
@@ -91,22 +96,23 @@ var Schema = resource.Schema[Alert]{
 		resource.Attr("window", func(a *Alert) *string { return &a.Window }, checkDuration(minWindow, maxWindow)).Nullable().Example("5m").
 			Doc("How far a counter is looked back upon, from 1m to 720h. It moves on by sixtieths."),
 		resource.Attr("comparison", func(a *Alert) *string { return &a.Comparison }).OneOf(Greater, GreaterOrEqual, Less, LessOrEqual).Default(Greater).
-			Doc("How `value` is to be to `threshold` for the rule to be met."),
+			Doc("How `value` is to be to `threshold` for the rule to be met. A share of nothing meets no rule, nor is an increase or a rate too small until it was looked at for a whole window."),
 		resource.Attr("threshold", func(a *Alert) *float64 { return &a.Threshold }).Required().Example(50.0),
 		resource.Attr("for", func(a *Alert) *string { return &a.For }, checkDuration(0, maxWindow)).Nullable().Example("1m").
 			Doc("How long the rule is to be met until it fires, up to 720h; at once if null."),
 		resource.Attr("created_at", func(a *Alert) *time.Time { return &a.CreatedAt }).Created(),
 		resource.Attr("paused_at", func(a *Alert) *time.Time { return &a.PausedAt }).Nullable().ReadOnly(),
 		resource.Attr("state", func(a *Alert) *string { return &a.State }).ReadOnly().OneOf(OK, Pending, Firing, NoData, Paused).Default(NoData).Filter(resource.Eq).
-			Doc("`pending` while the rule is met, but not for as long as `for` says; `no_data` until it is evaluated, and while there is no such metric or series."),
+			Doc("`pending` while the rule is met, but not for as long as `for` says; `no_data` until it is evaluated, and while there is no such gauge. What was never counted is 0."),
 		resource.Attr("since", func(a *Alert) *time.Time { return &a.Since }).Nullable().ReadOnly().Doc("When it came to be in its state."),
 		resource.Attr("value", func(a *Alert) **float64 { return &a.Measured }).ReadOnly().Quiet().Doc("What was compared with the threshold last."),
 		resource.Attr("last_evaluated_at", func(a *Alert) *time.Time { return &a.LastEvaluated }).Nullable().ReadOnly().Quiet(),
+		resource.Attr("begun_at", func(a *Alert) *time.Time { return &a.Begun }).Nullable().Hidden().Quiet(),
 		resource.Attr("told", func(a *Alert) *string { return &a.Told }).Nullable().Hidden().Quiet(),
 		resource.Revision(func(a *Alert) *int64 { return &a.Revision }),
 	},
 	References: []resource.Reference[Alert]{
-		resource.ToMany[Alert]("recipients", "user").Doc("Who is sent a message whenever there is an event."),
+		resource.ToMany[Alert]("recipients", "user").Doc("Who is sent a message whenever there is an event: at most 100. Whoever links them, or changes the name of an alert that has some, must be allowed to send messages."),
 	},
 	Sorts: [][]string{{"name"}, {"since"}},
 }
@@ -144,7 +150,8 @@ func (w *Watch) Type() resource.Type[Alert] {
 	return resource.Type[Alert]{
 		Schema: Schema, Lookups: []string{"name"}, Linkages: map[string]resource.Linkage{"recipients": w.config.Recipients},
 		List: alerts.List, Get: alerts.Get, Create: alerts.Create, Update: alerts.Update, Delete: alerts.Delete,
-		Checks: []resource.Check[Alert]{w.check},
+		Checks:  []resource.Check[Alert]{w.check},
+		Follows: []resource.Following[Alert]{resource.Follow("recipients", nil, w.linked)},
 		Actions: []resource.Action[Alert]{
 			resource.Change("pause", alerts.Update, func(tx *resource.Tx, a *Alert) error {
 				if a.PausedAt.IsZero() {
@@ -169,7 +176,7 @@ func (w *Watch) all(name string, where resource.Condition, change func(a *Alert,
 	return resource.CollectionAction[Alert](name, nil, func(tx *resource.Tx, _ *resource.None) (resource.Meta, error) {
 		var as Alert
 		change(&as, tx.Now)
-		n, err := w.config.Alerts.Assign(tx, where, &as, "paused_at", "state", "since", "value", "last_evaluated_at", "told")
+		n, err := w.config.Alerts.Assign(tx, where, &as, "paused_at", "state", "since", "value", "last_evaluated_at", "begun_at", "told")
 		return resource.Meta{"affected": n}, err
 	})
 }
@@ -186,10 +193,34 @@ func (a *Alert) resume(now time.Time) {
 
 // forget forgets what came of the rule.
 func (a *Alert) forget(now time.Time) {
-	a.State, a.Since, a.Measured, a.LastEvaluated, a.Told = NoData, now, nil, time.Time{}, ""
+	a.State, a.Since, a.Measured, a.LastEvaluated, a.Begun, a.Told = NoData, now, nil, time.Time{}, time.Time{}, ""
 }
 
-// check finds out whether there is what a rule names, and whether its parts fit together.
+// linked has nobody send messages by an alert who may not send them, nor one to very many.
+func (w *Watch) linked(tx *resource.Tx, a *Alert, added, _ []ulid.ULID, _ *resource.None) error {
+	if len(added) == 0 {
+		return nil
+	}
+	n, err := w.recipients(tx, a.ID)
+	if err == nil && n > maxRecipients {
+		err = resource.Errorf(resource.Invalid, "an alert has at most %d recipients", maxRecipients).At("relationships", "recipients")
+	}
+	if err != nil {
+		return err
+	}
+	return resource.NoMore(tx.Principal, toNotify, "relationships", "recipients")
+}
+
+// toNotify are the permissions of whoever says what recipients are told.
+var toNotify = []auth.Permission{{Type: "message", Verb: resource.Create}}
+
+// recipients is how many there are.
+func (w *Watch) recipients(ctx context.Context, id ulid.ULID) (int64, error) {
+	page, err := w.config.Recipients.List(ctx, id, resource.Query{Window: pagination.First(1), Count: pagination.CountOnly})
+	return page.Total, err
+}
+
+// check finds out whether there is what a rule names, and whether its parts fit together. Another rule begins anew.
 func (w *Watch) check(tx *resource.Tx, before, after *Alert) error {
 	if after == nil {
 		return nil
@@ -201,6 +232,19 @@ func (w *Watch) check(tx *resource.Tx, before, after *Alert) error {
 		}
 		if page.Total >= maxAlerts {
 			return resource.Errorf(resource.Conflict, "there are %d alerts, and can be no more", maxAlerts)
+		}
+	} else {
+		if before.Name != after.Name {
+			n, err := w.recipients(tx, after.ID)
+			if err == nil && n > 0 {
+				err = resource.NoMore(tx.Principal, toNotify, "attributes", "name")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if before.rule() != after.rule() {
+			after.Begun = time.Time{}
 		}
 	}
 	wrong := func(attribute, format string, args ...any) error {

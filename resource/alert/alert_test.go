@@ -35,7 +35,10 @@ type world struct {
 	alerts   *storage.Table[alert.Alert]
 	samples  *storage.Table[alert.Sample]
 	engine   *resource.Engine
+	users    *storage.Table[user]
 	now      time.Time
+
+	unreachable ulid.ULID // the alert of which nobody can be told
 
 	mu       sync.Mutex
 	messages []string
@@ -62,7 +65,7 @@ func onBoth(t *testing.T, test func(w *world)) {
 				}
 			})
 			w := &world{T: t, now: time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)}
-			people, err := storage.NewTable(db, users)
+			w.users, err = storage.NewTable(db, users)
 			if err == nil {
 				w.alerts, err = storage.NewTable(db, alert.Schema)
 			}
@@ -77,7 +80,7 @@ func onBoth(t *testing.T, test func(w *world)) {
 			}
 			registry := &resource.Registry{}
 			if err == nil {
-				err = registry.Register(resource.Type[user]{Schema: users, List: people.List, Get: people.Get}, w.node().Type())
+				err = registry.Register(resource.Type[user]{Schema: users, List: w.users.List, Get: w.users.Get}, w.node().Type())
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -113,7 +116,10 @@ func (w *world) node() *node {
 	n.Watch = alert.New(alert.Config{
 		Database: unconfirmed{w.database, n}, Alerts: w.alerts, Samples: w.samples, Recipients: w.alerts.Linkage("recipients"), Metrics: metrics,
 		Read: func() ([]alert.Series, error) { return n.series, nil },
-		Notify: func(_ context.Context, _ ulid.ULID, text string) error {
+		Notify: func(_ context.Context, id ulid.ULID, text string) error {
+			if id == w.unreachable {
+				return errors.New("nobody can be told")
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.messages = append(w.messages, text)
@@ -354,6 +360,7 @@ func TestShare(t *testing.T) {
 		buckets(50, 50)
 		w.after(0, one)
 		w.is(id, alert.OK, 0) // nothing happens, and nothing fails
+		w.is(fast, alert.OK, 0)
 		one.count("500", "/", 1)
 		one.count("500", "/health/live", 1)
 		one.count("200", "/", 2)
@@ -361,6 +368,116 @@ func TestShare(t *testing.T) {
 		w.after(15*time.Second, one)
 		w.is(id, alert.Firing, 0.25)
 		w.is(fast, alert.Firing, 0.75)
+		w.after(time.Hour, one)
+		w.is(fast, alert.OK, 0)
+		w.told(fast, "fire", "resolve")
+	})
+}
+
+// TestTooLittle has a rule wait for a whole window until little is too little: when it is new, changed, resumed, or was
+// looked at by nobody for a while.
+func TestTooLittle(t *testing.T) {
+	onBoth(t, func(w *world) {
+		one := w.node()
+		id := w.rule(map[string]any{"comparison": "lt"})
+		act := func(verb string, attributes map[string]any) {
+			w.Helper()
+			if _, err := w.do(verb, id, attributes); err != nil {
+				w.Fatal(err)
+			}
+		}
+		window := func() {
+			w.Helper()
+			for range 4 {
+				w.after(15*time.Second, one)
+				w.is(id, alert.OK, 0)
+			}
+			w.after(15*time.Second, one)
+			w.is(id, alert.Firing, 0)
+		}
+		window()
+		act(resource.Update, map[string]any{"labels": []any{"status=500"}})
+		window()
+		act("pause", nil)
+		act("resume", nil)
+		window()
+		w.now = w.now.Add(time.Hour)
+		window()
+		w.told(id, "fire", "resolve", "fire", "fire", "resolve", "fire")
+	})
+}
+
+// TestClocks has a node evaluate whose clock is ahead, and end: the others do not wait until it is so late, nor believe it.
+func TestClocks(t *testing.T) {
+	onBoth(t, func(w *world) {
+		ahead, one := w.node(), w.node()
+		id := w.rule(map[string]any{"metric": "length", "function": "value", "window": nil, "threshold": 3})
+		ahead.length("jobs", 4)
+		w.after(time.Hour, ahead)
+		w.is(id, alert.Firing, 4)
+		one.length("jobs", 2)
+		w.after(-time.Hour, one)
+		w.is(id, alert.OK, 2)
+	})
+}
+
+// TestOneFails has the recipients of one alert not be told: the others are evaluated all the same.
+func TestOneFails(t *testing.T) {
+	onBoth(t, func(w *world) {
+		one := w.node()
+		one.length("jobs", 4)
+		gauge := map[string]any{"metric": "length", "function": "value", "window": nil, "threshold": 3}
+		before, broken, after := w.rule(gauge), w.rule(gauge), w.rule(gauge)
+		w.unreachable = broken
+		w.after(0, one)
+		w.is(before, alert.Firing, 4)
+		w.is(broken, alert.NoData, -1)
+		w.is(after, alert.Firing, 4)
+		w.unreachable = ulid.ULID{}
+		w.after(15*time.Second, one)
+		w.is(broken, alert.Firing, 4)
+		w.told(before, "fire")
+		w.told(broken, "fire")
+	})
+}
+
+// TestRecipients refuses those whom the caller may send nothing, and too many.
+func TestRecipients(t *testing.T) {
+	onBoth(t, func(w *world) {
+		id := w.rule(map[string]any{"name": "quiet"})
+		var to []resource.Identifier
+		for range 101 {
+			u := &user{ID: ulid.Make()}
+			if err := w.users.Create(w.Context(), u); err != nil {
+				w.Fatal(err)
+			}
+			to = append(to, resource.Identifier{Type: "user", ID: u.ID})
+		}
+		watcher := &auth.Principal{Name: "watcher", Permissions: []auth.Permission{{Type: "alert", Verb: "*"}, {Type: "user", Verb: "*"}}}
+		link := func(who *auth.Principal, to []resource.Identifier) error {
+			_, err := w.engine.Do(w.Context(), resource.Operation{Verb: resource.Link, Type: "alert", ID: id, Relationship: "recipients", Principal: who,
+				Body: resource.Body{Relationships: map[string][]resource.Identifier{"recipients": to}}})
+			return err
+		}
+		rename := func(name string) error {
+			_, err := w.engine.Do(w.Context(), resource.Operation{Verb: resource.Update, Type: "alert", ID: id, Principal: watcher, Body: resource.Body{Attributes: map[string]any{"name": name}}})
+			return err
+		}
+		if err := link(watcher, to[:1]); !resource.Is(err, resource.Forbidden) {
+			w.Errorf("%v", err)
+		}
+		if err := rename("still quiet"); err != nil {
+			w.Error(err)
+		}
+		if err := link(auth.System, to); !resource.Is(err, resource.Invalid) {
+			w.Errorf("%v", err)
+		}
+		if err := link(auth.System, to[:100]); err != nil {
+			w.Error(err)
+		}
+		if err := rename("loud"); !resource.Is(err, resource.Forbidden) {
+			w.Errorf("%v", err)
+		}
 	})
 }
 

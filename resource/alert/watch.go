@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -141,64 +142,113 @@ func (w *Watch) Look(ctx context.Context) error {
 	if err != nil {
 		w.config.Log.WarnContext(ctx, "some metrics are not told", "error", err)
 	}
-	for i := range alerts {
-		if err := w.look(ctx, &alerts[i], series); err != nil && !resource.Is(err, resource.NotFound) {
-			return err
+	for some := range slices.Chunk(alerts, together) {
+		err := w.look(ctx, some, series)
+		if err == nil || away(err) || ctx.Err() != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		for i := range some { // the others of them are not to miss what one of them fails at
+			err := w.look(ctx, some[i:i+1], series)
+			if err != nil && away(err) {
+				return err
+			}
+			if err != nil {
+				w.config.Log.ErrorContext(ctx, "an alert is not evaluated", "alert", some[i].ID, "error", err)
+			}
 		}
 	}
 	return nil
 }
 
-// look measures and evaluates an alert.
-func (w *Watch) look(ctx context.Context, a *Alert, series []Series) error {
+// together is how many alerts share a transaction: each costs the database about the same.
+const together = 100
+
+// away reports whether nothing at all can be written just now.
+func away(err error) bool {
+	return resource.Is(err, resource.Unavailable) || resource.Is(err, resource.Maintenance)
+}
+
+// look measures and evaluates some alerts, in one transaction.
+func (w *Watch) look(ctx context.Context, alerts []Alert, series []Series) error {
 	now := resource.Cut(w.config.Clock())
-	m, sample := w.read(a, series, now)
-	m.unconfirmed = m.unconfirmed || sample != nil
-	w.meters[a.ID] = m
-	if sample == nil && !w.due(a, now) {
+	samples := map[ulid.ULID]*Sample{} // of the alerts that there is something to do about
+	for i := range alerts {
+		a := &alerts[i]
+		m, sample := w.read(a, series, now)
+		m.unconfirmed = m.unconfirmed || sample != nil
+		w.meters[a.ID] = m
+		if sample != nil || w.due(a, now) {
+			samples[a.ID] = sample
+		}
+	}
+	if len(samples) == 0 {
 		return nil
 	}
 	err := w.config.Database.Transact(ctx, func(ctx context.Context) error {
-		var before *Alert
-		told := ""
-		after, err := w.config.Alerts.Update(ctx, a.ID, func(a *Alert) error {
-			if a.State == Paused || a.rule() != m.rule {
-				return nil
+		for i := range alerts {
+			sample, meant := samples[alerts[i].ID]
+			if !meant {
+				continue
 			}
-			if err := w.store(ctx, sample); err != nil {
+			if err := w.note(ctx, alerts[i].ID, sample, now); err != nil && !resource.Is(err, resource.NotFound) { // it was deleted meanwhile
 				return err
 			}
-			if !w.due(a, now) {
-				return nil
-			}
-			value, err := w.sum(ctx, a, now)
-			if err != nil {
-				return err
-			}
-			before = Schema.Copy(a)
-			told = a.evaluate(value, now)
-			return nil
-		})
-		if err != nil || told == "" {
-			return err
 		}
-		event := resource.NewEvent(ctx, now, auth.System, told, resource.Identifier{Type: Schema.Name, ID: a.ID})
-		event.Changes = Schema.Changes(before, after)
-		if err := w.config.Database.Record(ctx, event); err != nil {
-			return err
-		}
-		return w.config.Notify(ctx, a.ID, after.sentence())
+		return nil
 	})
 	if err == nil {
-		m.unconfirmed = false
-		w.meters[a.ID] = m
+		for id := range samples {
+			m := w.meters[id]
+			m.unconfirmed = false
+			w.meters[id] = m
+		}
 	}
 	return err
 }
 
-// due reports whether nobody has evaluated the alert for half an interval: nodes look at any time.
+// note stores a sample of an alert, if there is one, and evaluates the alert, if nobody has.
+func (w *Watch) note(ctx context.Context, id ulid.ULID, sample *Sample, now time.Time) error {
+	var before *Alert
+	told := ""
+	after, err := w.config.Alerts.Update(ctx, id, func(a *Alert) error {
+		if a.State == Paused || a.rule() != w.meters[id].rule {
+			return nil
+		}
+		if err := w.store(ctx, sample); err != nil {
+			return err
+		}
+		if !w.due(a, now) {
+			return nil
+		}
+		if a.Begun.IsZero() || now.Sub(a.LastEvaluated).Abs() > patience*w.config.Interval() {
+			a.Begun = now
+		}
+		value, met, err := w.sum(ctx, a, now)
+		if err != nil {
+			return err
+		}
+		before = Schema.Copy(a)
+		told = a.evaluate(value, met, now)
+		return nil
+	})
+	if err != nil || told == "" {
+		return err
+	}
+	event := resource.NewEvent(ctx, now, auth.System, told, resource.Identifier{Type: Schema.Name, ID: id})
+	event.Changes = Schema.Changes(before, after)
+	if err := w.config.Database.Record(ctx, event); err != nil {
+		return err
+	}
+	return w.config.Notify(ctx, id, after.sentence())
+}
+
+// due reports whether nobody has evaluated the alert for half an interval: nodes look at any time. What was evaluated by
+// a clock that is ahead of this one is no reason to wait until then.
 func (w *Watch) due(a *Alert, now time.Time) bool {
-	return now.Sub(a.LastEvaluated) >= w.config.Interval()/2
+	return now.Sub(a.LastEvaluated).Abs() >= w.config.Interval()/2
 }
 
 // read reads what an alert is about. It returns how far it is then measured, and the sample that is to be stored, nil if
@@ -238,24 +288,25 @@ func (w *Watch) store(ctx context.Context, sample *Sample) error {
 	return err
 }
 
-// patience is for how many intervals what a node says of a gauge is taken for true.
+// patience is for how many intervals what a node says of a gauge is taken for true, and nobody needs to have evaluated a rule.
 const patience = 4
 
-// sum works out what is to be compared with the threshold, nil if there is no data, and removes samples that are too old.
-func (w *Watch) sum(ctx context.Context, a *Alert, now time.Time) (*float64, error) {
+// sum works out what is to be compared with the threshold, nil if there is no data, and whether it meets the rule. It
+// removes samples that are too old.
+func (w *Watch) sum(ctx context.Context, a *Alert, now time.Time) (_ *float64, met bool, err error) {
 	samples, err := resource.Every(ctx, &SampleSchema, w.config.Samples.List, resource.Equal("alert", a.ID))
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	from := now.Add(-duration(a.Window))
-	if a.Function == Value {
-		from = now.Add(-patience * w.config.Interval())
+	from, to := now.Add(-duration(a.Window)), now.Add(maxWindow)
+	if a.Function == Value { // a clock that is ahead makes nothing true for longer
+		from, to = now.Add(-patience*w.config.Interval()), now.Add(patience*w.config.Interval())
 	}
 	rule, old, found := a.rule(), false, false
 	var value, whole float64
 	for _, s := range samples {
 		switch {
-		case s.At.Before(from) || s.Rule != rule:
+		case s.At.Before(from) || s.At.After(to) || s.Rule != rule:
 			old = true
 		case a.Function != Value:
 			value, whole = value+s.Value, whole+s.Whole
@@ -264,33 +315,39 @@ func (w *Watch) sum(ctx context.Context, a *Alert, now time.Time) (*float64, err
 		}
 	}
 	if old {
-		stale := resource.Any{resource.Holds("at", resource.Less, from), resource.Not{Condition: resource.Equal("rule", rule)}}
+		stale := resource.Any{resource.Holds("at", resource.Less, from), resource.Holds("at", resource.Greater, to), resource.Not{Condition: resource.Equal("rule", rule)}}
 		if _, err := w.config.Samples.Prune(ctx, resource.All{resource.Equal("alert", a.ID), stale}, now, len(samples)); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 	}
 	metric, known := w.config.Metrics[a.Metric]
 	switch {
 	case !known || metric.Counter == (a.Function == Value): // another version of the program had it
-		return nil, nil
+		return nil, false, nil
 	case a.Function == Value && !found:
-		return nil, nil
+		return nil, false, nil
 	case a.Function == Rate:
 		value /= duration(a.Window).Seconds()
-	case a.Function == Share && whole > 0:
+	case a.Function == Share && whole <= 0: // nothing has no parts
+		return &value, false, nil
+	case a.Function == Share:
 		value /= whole
 	}
-	return &value, nil
+	partial := (a.Function == Increase || a.Function == Rate) && now.Sub(a.Begun) < duration(a.Window)
+	if partial && (a.Comparison == Less || a.Comparison == LessOrEqual) { // it may only seem to be so little
+		return &value, false, nil
+	}
+	return &value, a.met(value), nil
 }
 
-// evaluate notes what was measured, nil if there is no data, and what follows from it. It returns the verb of the event
+// evaluate notes what was measured, nil if there is no data, whether it meets the rule, and what follows from it. It returns the verb of the event
 // that is to tell of it, or nothing.
-func (a *Alert) evaluate(value *float64, now time.Time) (verb string) {
+func (a *Alert) evaluate(value *float64, met bool, now time.Time) (verb string) {
 	state := OK
 	switch {
 	case value == nil:
 		state = NoData
-	case !a.met(*value):
+	case !met:
 	case a.State == Firing, duration(a.For) == 0, a.State == Pending && now.Sub(a.Since) >= duration(a.For):
 		state = Firing
 	default:
