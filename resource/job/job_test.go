@@ -290,6 +290,23 @@ func TestFails(t *testing.T) {
 	})
 }
 
+// A step that cannot be done in the time that it has ends the job, once it was tried a few times.
+func TestLate(t *testing.T) {
+	onBoth(t, func(w *world) {
+		var tries atomic.Int64
+		w.kinds = []job.Kind{{Name: "count", Limit: 200 * time.Millisecond, Step: job.Steps(func(ctx context.Context, _ *int64, _ *job.Progress) error {
+			tries.Add(1)
+			<-ctx.Done()
+			_, err := w.marks.Get(ctx, ulid.Make())
+			return err
+		})}}
+		w.node()
+		if j := w.becomes(w.queue("count"), job.Failed); j.Error != "a step takes longer than it may" || tries.Load() != 3 {
+			t.Errorf("%+v after %d tries", j, tries.Load())
+		}
+	})
+}
+
 // A job that is cancelled does no step any more, not even the one that has begun.
 func TestCancelled(t *testing.T) {
 	onBoth(t, func(w *world) {

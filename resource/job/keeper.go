@@ -243,11 +243,30 @@ func (r *runner) begin(ctx context.Context, kind *Kind, seen *Job) error {
 	return nil
 }
 
+// errLate says that a step was cut off since its time was over, while the database answered.
+var errLate = resource.Errorf(resource.Unavailable, "a step takes longer than it may")
+
+// late marks the error of what was cut off since the time of its context was over.
+func late(ctx context.Context, err error) error {
+	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", errLate, err)
+	}
+	return err
+}
+
+// maxLate is how often in a row a step may be late: then it is not the database that is slow just now.
+const maxLate = 3
+
 // work does step after step, until the job is over, or is to be left to somebody else.
 func (r *runner) work(ctx context.Context, kind *Kind, id ulid.ULID, turn int64) {
+	lates := 0
 	for ctx.Err() == nil && r.config.Enabled() {
 		err := r.step(ctx, kind, id, turn)
-		if err != nil && err != errOver && !resource.Is(err, resource.Unavailable) && !resource.Is(err, resource.Maintenance) && ctx.Err() == nil {
+		if lates++; !errors.Is(err, errLate) {
+			lates = 0
+		}
+		passes := lates < maxLate && (resource.Is(err, resource.Unavailable) || resource.Is(err, resource.Maintenance))
+		if err != nil && err != errOver && !passes && ctx.Err() == nil {
 			r.config.Log.ErrorContext(ctx, "a job has failed", "job", id, "kind", kind.Name, "error", err)
 			err = r.fail(ctx, id, turn, err)
 		}
@@ -295,12 +314,12 @@ func (r *runner) step(ctx context.Context, kind *Kind, id ulid.ULID, turn int64)
 	}
 	write, err := kind.Step(ctx, row.Progress)
 	if err != nil {
-		return err
+		return late(ctx, err)
 	}
 	return r.change(ctx, id, turn, func(ctx context.Context, row *Job) error {
 		p := row.Progress
 		if err := write(ctx, &p); err != nil {
-			return err
+			return late(ctx, err)
 		}
 		row.Progress = p
 		row.Worked += time.Since(begun).Microseconds()
@@ -314,7 +333,9 @@ func (r *runner) step(ctx context.Context, kind *Kind, id ulid.ULID, turn int64)
 // fail ends a job that cannot go on.
 func (r *runner) fail(ctx context.Context, id ulid.ULID, turn int64, why error) error {
 	text := "something went wrong; the log says what"
-	if !resource.Is(why, resource.Internal) {
+	if errors.Is(why, errLate) {
+		text = errLate.Error()
+	} else if !resource.Is(why, resource.Internal) {
 		text = resource.AllErrors(why).Error()
 	}
 	return r.change(ctx, id, turn, func(_ context.Context, row *Job) error {
