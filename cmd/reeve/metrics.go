@@ -22,6 +22,7 @@ import (
 	"reeve/resource/alert"
 	"reeve/resource/httpapi"
 	"reeve/resource/version"
+	"reeve/resource/webhook"
 )
 
 // metrics are what /metrics tells (Prometheus). Every label has few values: routes are templates, types are those that
@@ -185,6 +186,7 @@ func (s *state) queues() []queue {
 		{"jobs", s.total("job", "state", "queued")},
 		{"running_jobs", s.total("job", "state", "running")},
 		{"webhook_deliveries", s.total("webhook-delivery", "state", "failing")},
+		{"webhook_events", s.untold},
 	}
 }
 
@@ -200,6 +202,27 @@ func (a *app) total(typ, filter, value string) func(ctx context.Context) (int64,
 		}
 		return results[0].Page.Total, nil
 	}
+}
+
+// untold is how many events the webhook that is furthest behind has yet to look at, paused ones apart. As many as 1,000
+// that do not concern it may be among them.
+func (s *state) untold(ctx context.Context) (int64, error) {
+	if s.engine.Registry().Type(webhook.Schema.Name) == nil {
+		return 0, resource.Errorf(resource.NotFound, "the module webhooks is not loaded")
+	}
+	webhooks, err := resource.Every(ctx, &webhook.Schema, s.webhooks.List, resource.IsNull("paused_at"), "position")
+	if err != nil || len(webhooks) == 0 {
+		return 0, err
+	}
+	_, last, err := s.database.Ends(ctx)
+	for _, w := range webhooks {
+		last = max(last, w.Position) // it was read before
+	}
+	behind := int64(0)
+	for _, w := range webhooks {
+		behind = max(behind, last-w.Position)
+	}
+	return behind, err
 }
 
 // Describe is for [prometheus.Collector].

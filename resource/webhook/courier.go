@@ -18,8 +18,8 @@ import (
 
 // How events are delivered.
 const (
-	firstInterval = time.Second    // about how long the second attempt waits; each later one twice as long
-	maxInterval   = 24 * time.Hour // at most
+	firstInterval = 2 * time.Second // about how long the second attempt waits; each later one twice as long
+	maxInterval   = 24 * time.Hour  // at most
 	noteInterval  = 250 * time.Millisecond
 	noteBatch     = 100             // what is delivered is noted together, so many or for so long; what is not noted is sent again if the node dies
 	idleBatch     = 1000            // how many events that do not concern a webhook are passed by before that is noted
@@ -123,10 +123,13 @@ func (c *Courier) look(ctx context.Context, running map[ulid.ULID]*follower) err
 	for _, w := range webhooks {
 		wanted[w.ID] = true
 	}
+	var ending []*follower
 	for id, f := range running {
 		if !wanted[id] || holders[id] != c.config.Node {
 			f.stop()
-			<-f.ended
+			ending = append(ending, f)
+			delete(running, id)
+			continue
 		}
 		select {
 		case <-f.ended:
@@ -134,6 +137,9 @@ func (c *Courier) look(ctx context.Context, running map[ulid.ULID]*follower) err
 		default:
 			f.nudge()
 		}
+	}
+	for _, f := range ending { // they have been told all at once, and so end together
+		<-f.ended
 	}
 	for id := range wanted {
 		holder, held := holders[id]
@@ -172,6 +178,7 @@ type follower struct {
 	sending  context.Context // of requests
 	webhook  *Webhook        // as it was last read
 	passed   int64           // all up to this position is delivered, or does not concern it
+	told     int64           // the position of the last event that it was told
 	begun    bool            // something is noted: no delivery of what comes is there yet
 	done     []*Delivery     // delivered, and not noted
 	noted    time.Time
@@ -180,7 +187,7 @@ type follower struct {
 
 func (c *Courier) follow(ctx context.Context, w *Webhook) *follower {
 	f := &follower{
-		Courier: c, id: w.ID, ended: make(chan struct{}), wake: make(chan struct{}, 1), webhook: w, passed: w.Position, noted: time.Now(), subjects: map[string]ulid.ULID{},
+		Courier: c, id: w.ID, ended: make(chan struct{}), wake: make(chan struct{}, 1), webhook: w, passed: w.Position, told: w.Position, noted: time.Now(), subjects: map[string]ulid.ULID{},
 	}
 	ctx, f.stop = context.WithCancel(ctx)
 	sending, cut := context.WithCancel(context.WithoutCancel(ctx))
@@ -215,8 +222,14 @@ func (f *follower) tell(ctx context.Context, events []resource.Event) error {
 	if err := f.read(ctx); err != nil {
 		return err
 	}
+	if first := events[0].Position; first > f.told+1 {
+		if err := f.miss(ctx, first); err != nil {
+			return err
+		}
+	}
 	for i := range events {
 		e := &events[i]
+		f.told = e.Position
 		if e.Position <= f.passed {
 			continue
 		}
@@ -239,6 +252,16 @@ func (f *follower) tell(ctx context.Context, events []resource.Event) error {
 		return f.note(ctx, nil)
 	}
 	return ctx.Err()
+}
+
+// miss takes notice that the events between the last one and a position are removed already: they have been kept for
+// less long than the webhook was paused, or has failed.
+func (f *follower) miss(ctx context.Context, first int64) error {
+	f.config.Log.WarnContext(ctx, "events were removed before a webhook was told of them", "webhook", f.id, "after", f.told, "before", first)
+	_, err := f.config.Deliveries.Assign(ctx, resource.All{
+		resource.Equal("webhook", f.id), resource.Equal("state", Failing), resource.Holds("position", resource.Less, first),
+	}, &Delivery{State: Skipped}, "state", "next_attempt_at")
+	return err
 }
 
 // read reads the webhook. One that is gone has nothing more to be told.
@@ -290,7 +313,7 @@ func (f *follower) deliver(ctx context.Context, e *resource.Event) error {
 			f.passed = e.Position
 			return f.note(ctx, nil) // that it recovers is told at once
 		}
-		interval := max(backoff(d.Attempts), min(outcome.RetryAfter, maxInterval))
+		interval := max(backoff(f.webhook.RetryInterval), min(outcome.RetryAfter, maxInterval))
 		d.State, d.Error, d.NextAttemptAt = Failing, shortened(outcome.Err), now.Add(interval)
 		if err := f.note(ctx, d); err != nil {
 			return err
@@ -344,10 +367,11 @@ func (f *follower) wait(ctx context.Context) error {
 	}
 }
 
-// backoff is how long to wait after so many attempts: from half of an interval to all of it, which doubles each time.
-func backoff(attempts int64) time.Duration {
-	interval := min(firstInterval<<min(attempts, 20), maxInterval)
-	return interval/2 + rand.N(interval/2)
+// backoff is how long to wait after an interval, in milliseconds, which is 0 at first: about twice as long, give or take
+// a quarter, so that not all come back at once.
+func backoff(before int64) time.Duration {
+	interval := max(firstInterval, 2*time.Duration(before)*time.Millisecond)
+	return min(interval*3/4+rand.N(interval/2), maxInterval)
 }
 
 func shortened(err error) string {

@@ -12,7 +12,7 @@ import (
 const (
 	Delivered = "delivered"
 	Failing   = "failing" // it is tried again, or will be once its webhook is resumed
-	Skipped   = "skipped" // it failed, and its webhook was resumed without it
+	Skipped   = "skipped" // it failed, and its webhook was resumed without it, or the event is removed
 )
 
 // Delivery is an event that a webhook was sent.
@@ -35,7 +35,7 @@ var DeliverySchema = resource.Schema[Delivery]{
 	Attributes: []resource.Attribute[Delivery]{
 		resource.Attr("topic", func(d *Delivery) *string { return &d.Topic }).ReadOnly().Filter(resource.Eq).Example("user.created"),
 		resource.Attr("state", func(d *Delivery) *string { return &d.State }).OneOf(Delivered, Failing, Skipped).ReadOnly().Filter(resource.Eq).
-			Doc("`failing` until it is delivered; `skipped` if the webhook was then resumed without it."),
+			Doc("`failing` until it is delivered; `skipped` if the webhook was then resumed without it, or the event was removed first, after `events.keep`."),
 		resource.Attr("attempts", func(d *Delivery) *int64 { return &d.Attempts }).ReadOnly().Doc("How often it was sent."),
 		resource.Attr("status", func(d *Delivery) *int64 { return &d.Status }).Nullable().ReadOnly().Doc("The HTTP status of the last answer; null if there was none. Delivered is what was answered with 2xx."),
 		resource.Attr("error", func(d *Delivery) *string { return &d.Error }).Nullable().ReadOnly().Doc("Why the last attempt failed."),

@@ -16,6 +16,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"reeve/auth"
+	"reeve/pagination"
 	"reeve/resource"
 )
 
@@ -85,7 +86,7 @@ func (c *Courier) webhookType() resource.Type[Webhook] {
 	webhooks := c.config.Webhooks
 	return resource.Type[Webhook]{
 		Schema: Schema, List: webhooks.List, Get: webhooks.Get, Update: webhooks.Update, Delete: webhooks.Delete,
-		Checks: []resource.Check[Webhook]{check},
+		Checks: []resource.Check[Webhook]{c.few, check},
 		Create: func(ctx context.Context, rows ...*Webhook) error {
 			_, last, err := c.config.Database.Ends(ctx)
 			if err != nil {
@@ -210,6 +211,21 @@ func checkEvents(patterns []string) error {
 		}
 	}
 	return nil
+}
+
+// maxWebhooks is how many there can be: each asks for new events by itself, several times a second.
+const maxWebhooks = 200
+
+// few refuses more webhooks than the server bears.
+func (c *Courier) few(tx *resource.Tx, before, after *Webhook) error {
+	if before != nil || after == nil {
+		return nil
+	}
+	page, err := c.config.Webhooks.List(tx, resource.Query{Window: pagination.First(1), Count: pagination.CountOnly})
+	if err == nil && page.Total >= maxWebhooks {
+		err = resource.Errorf(resource.Conflict, "there are %d webhooks, and can be no more", maxWebhooks)
+	}
+	return err
 }
 
 // check refuses types that nobody serves, and has nobody read by a webhook what they may not read themselves.
