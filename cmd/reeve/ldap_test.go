@@ -3,11 +3,13 @@ package main
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/resource/job"
 	"reeve/resource/ldap"
 	"reeve/resource/ldap/ldaptest"
 )
@@ -61,4 +63,71 @@ func (s *server) directedUser() *ldap.Account {
 		s.Fatal(err)
 	}
 	return account
+}
+
+// TestLDAPOutage has the directory go and come back: who has a password here signs in meanwhile, and who has one there
+// does so again afterwards, on the page as by Basic.
+func TestLDAPOutage(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		directory := ldaptest.Start(t, people(3), nil)
+		s := start(t, uri, everything+directed(directory))
+		status := func(credentials string) int {
+			t.Helper()
+			as := *s
+			as.user = credentials
+			return as.send("GET", "/api/admin/v1/me", nil).StatusCode
+		}
+		person := func(n int) string {
+			uid := fmt.Sprintf("person-%04d", n)
+			return uid + ":" + ldaptest.Password(uid)
+		}
+		expect := func(what, credentials string, want int) {
+			t.Helper()
+			if got := status(credentials); got != want {
+				t.Errorf("%s: %d, not %d", what, got, want)
+			}
+		}
+		expect("before", person(1), 200)
+		directory.Stop()
+		expect("remembered for a minute", person(1), 200)
+		expect("who has a password here", s.user, 200)
+		expect("who has one there", person(2), 503)
+		expect("a wrong one, of who has one here", "quentin:wrong-password", 503)
+		directory.Again()
+		s.do(200, "POST", "ldap/reload", nil)
+		expect("afterwards", person(2), 200)
+		expect("a wrong one", "quentin:wrong-password", 401)
+	})
+}
+
+// TestLDAPSyncTakenOver kills the node that syncs. On PostgreSQL another one goes on with it, on SQLite the program does
+// once it is started again: everybody is a user in the end, made once.
+func TestLDAPSyncTakenOver(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		const n = 1500
+		directory := ldaptest.Start(t, people(n), nil)
+		prepare(t, uri)
+		yaml := everything + directed(directory)
+		p := launch(t, uri, yaml)
+		path := p.queue("ldap-sync")
+		eventually(t, 30*time.Second, "it begins", func() bool { return dig(p.get(path), "data", "attributes", "progress_done") != 0.0 })
+		next := p
+		if strings.HasPrefix(uri, "postgres") {
+			next = launch(t, uri, yaml)
+		}
+		if err := p.end(syscall.SIGKILL); err == nil {
+			t.Fatal("the program ended by itself")
+		}
+		if next == p {
+			next = launch(t, uri, yaml)
+		}
+		if done := next.becomes(path, job.Done); dig(done, "progress_done") != float64(n) {
+			t.Errorf("%v", done)
+		}
+		made := next.count("SELECT count(*) FROM events WHERE verb = 'create' AND target_type = 'ldap-account'")
+		if accounts := next.count("SELECT count(*) FROM ldap_accounts"); accounts != n || made != n {
+			t.Errorf("%d accounts, %d events", accounts, made)
+		}
+		t.Logf("the job was begun %d times", next.count("SELECT max(turn) FROM jobs WHERE kind = 'ldap-sync'"))
+	})
 }
