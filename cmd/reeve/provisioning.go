@@ -73,7 +73,7 @@ var kinds = []provisioning.Kind{
 	{
 		Name: "users", Doc: "Accounts.", Type: user.Schema.Name, Key: "username",
 		Setters: []provisioning.Setter{
-			provisioning.Argument("password", "set-password", "password").Unseen(),
+			provisioning.Argument("password", "set-password", "password").Unseen().With("skip_password_check").Also("change-password"),
 			provisioning.Argument("can_request_admin", "set-admin", "admin"), provisioning.Switch("locked", "lock", "unlock"),
 		},
 	},

@@ -165,7 +165,7 @@ func (w *Watch) Type() resource.Type[Alert] {
 				}
 				return nil
 			}).Doc("Evaluate it again. What was counted while it was paused is left out."),
-			w.all("pause-all", active, (*Alert).pause).Doc("Pause all alerts. `meta.affected` says how many were not paused before."),
+			w.all("pause-all", active, (*Alert).pause).Doc("Pause all alerts. `meta.affected` says how many were not paused before. Those that a file has as not paused are paused until it is applied again."),
 			w.all("resume-all", resource.NotNull("paused_at"), (*Alert).resume).Doc("Resume all alerts. `meta.affected` says how many were paused before."),
 		},
 	}

@@ -78,7 +78,11 @@ func (k *Keeper) reload(tx *resource.Tx, id ulid.ULID, in *reloadArgument) (reso
 			"%d of the %s cannot be as the files say, so nothing is changed: %s", len(a.report.Failed), kind.Name, first.Errors[0])}
 	}
 	tx.Affected(a.report.changes())
-	return meta, nil
+	return meta, k.config.Database.AfterCommit(tx, func(context.Context) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.errors, kind.Name)
+	})
 }
 
 // application applies the files of one kind, in one transaction.
@@ -138,20 +142,26 @@ func (a *application) apply() error {
 			continue
 		}
 		row := a.rows[name]
-		e := &entity{name: name, file: row.File}
+		e := &entity{name: name, shown: row.Shown, file: row.File}
 		if err := a.attempt(e, func() error { return a.release(&row) }); err != nil {
 			return err
 		}
 	}
 	var names []string
 	for _, e := range a.wanted {
-		names = append(names, e.name)
+		if e.wrong == nil {
+			names = append(names, e.name)
+		}
 	}
 	there, err := a.named(a.kind.Type, a.kind.Key, names)
 	if err != nil {
 		return err
 	}
 	for _, e := range a.wanted {
+		if e.wrong != nil {
+			a.report.Failed = append(a.report.Failed, failure{e.shown, e.wrong})
+			continue
+		}
 		if err := a.attempt(e, func() error { return a.put(e, there[e.name]) }); err != nil {
 			return err
 		}
@@ -164,17 +174,22 @@ func (a *application) apply() error {
 
 // attempt does something about an entity. If that fails by what the entity says, it is undone, and reported.
 func (a *application) attempt(e *entity, do func() error) error {
-	whole := a.ctx
-	defer func() { a.ctx = whole }()
-	err := a.config.Database.Attempt(whole, func(ctx context.Context) error {
-		a.ctx = ctx
-		return do()
-	})
+	err := a.alone(do)
 	if err == nil || resource.AllErrors(err).Status() >= 500 {
 		return err
 	}
-	a.report.Failed = append(a.report.Failed, failure{e.name, e.told(err)})
+	a.report.Failed = append(a.report.Failed, failure{e.shown, e.told(err)})
 	return nil
+}
+
+// alone does something that is undone if it fails, and nothing else is.
+func (a *application) alone(do func() error) error {
+	whole := a.ctx
+	defer func() { a.ctx = whole }()
+	return a.config.Database.Attempt(whole, func(ctx context.Context) error {
+		a.ctx = ctx
+		return do()
+	})
 }
 
 // changed notes that what is provisioned has changed, for every node.
@@ -204,13 +219,16 @@ func (a *application) release(row *Provisioned) error {
 		if verb == "" {
 			verb = resource.Delete
 		}
-		_, err := a.do(resource.Operation{Verb: verb, ID: row.ID})
+		err := a.alone(func() error {
+			_, err := a.do(resource.Operation{Verb: verb, ID: row.ID})
+			return err
+		})
 		if err != nil && !resource.Is(err, resource.NotFound, resource.Ended) { // somebody was faster
 			return err
 		}
-		a.report.Removed = append(a.report.Removed, row.Name)
+		a.report.Removed = append(a.report.Removed, row.Shown)
 	} else {
-		a.report.Released = append(a.report.Released, row.Name)
+		a.report.Released = append(a.report.Released, row.Shown)
 	}
 	a.dirty = true
 	return a.config.Provisioned.Delete(a.ctx, row.ID)
@@ -272,7 +290,7 @@ func shown(rows resource.Resources, i int) (attributes map[string]any, err error
 // one.
 func (a *application) put(e *entity, there []ulid.ULID) error {
 	row, known := a.rows[e.name]
-	next := Provisioned{Kind: a.kind.Name, Name: e.name, File: e.file, AllowEdits: e.allowEdits, Keep: e.keep, Members: slices.Sorted(maps.Keys(e.members))}
+	next := Provisioned{Kind: a.kind.Name, Name: e.name, Shown: e.shown, File: e.file, AllowEdits: e.allowEdits, Keep: e.keep, Members: slices.Sorted(maps.Keys(e.members))}
 	unseen, err := a.unseen(e)
 	if err != nil {
 		return err
@@ -334,6 +352,11 @@ func (a *application) put(e *entity, there []ulid.ULID) error {
 		if err != nil {
 			return resource.Errorf(resource.Invalid, "%s %v", s.member, err).At("attributes", s.member)
 		}
+		for _, member := range s.with {
+			if value, given := e.members[member]; given {
+				arguments[member] = value
+			}
+		}
 		done, err := a.do(resource.Operation{Verb: verb, ID: next.ID, Body: resource.Body{Attributes: arguments}})
 		if err != nil {
 			return err
@@ -346,11 +369,11 @@ func (a *application) put(e *entity, there []ulid.ULID) error {
 	}
 	switch {
 	case created:
-		a.report.Created = append(a.report.Created, e.name)
+		a.report.Created = append(a.report.Created, e.shown)
 	case changed:
-		a.report.Changed = append(a.report.Changed, e.name)
+		a.report.Changed = append(a.report.Changed, e.shown)
 	default:
-		a.report.Unchanged = append(a.report.Unchanged, e.name)
+		a.report.Unchanged = append(a.report.Unchanged, e.shown)
 	}
 	return nil
 }
@@ -373,7 +396,7 @@ func (a *application) keep(known bool, row, next Provisioned) error {
 	other, err := a.config.Provisioned.Get(a.ctx, next.ID)
 	switch {
 	case err == nil:
-		return resource.Errorf(resource.Conflict, "it is as %s has it already, by the name %s", other.File, other.Name)
+		return resource.Errorf(resource.Conflict, "it is as %s has it already, by the name %s", other.File, other.Shown)
 	case !resource.Is(err, resource.NotFound):
 		return err
 	}

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -36,12 +38,14 @@ const (
 // entity is a resource as a file has it.
 type entity struct {
 	name             string
+	shown            string // the name as reports have it, without what references stand for
 	file             string // its path, from the folder of all kinds
 	line             int
 	allowEdits, keep bool
 	members          map[string]any // JSON-like
 	lines            map[string]int // of the members
 	referred         []string       // the texts that references stand for, which no report may show
+	wrong            []string       // what is to be told of values that it cannot have, each after its place
 }
 
 // at is where a member of the entity stands, or the entity itself.
@@ -69,7 +73,8 @@ var errNoFolder = errors.New("the folder of all kinds is not there")
 //
 // with the members of the type, relationships by the names of what they lead to, and what setters set. A text ${NAME} in
 // one is that variable of the environment, ${file:PATH} the content of a file without a line break at its end, and $${ is ${.
-// The error has everything that is wrong, each with its file and line; it is errNoFolder if provisioning.path is not there.
+// What is wrong with the values of an entity stands there. The error has everything else that is wrong, each with its file
+// and line; it is errNoFolder if provisioning.path is not there.
 func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 	root := k.config.Path()
 	folders, err := Folders(root, kind.Name)
@@ -102,7 +107,8 @@ func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 				err = fmt.Errorf("%s: %w", path, err)
 			case kind.Whole:
 				digest := sha256.Sum256(content)
-				all = append(all, &entity{name: strings.TrimSuffix(entry.Name(), extension), file: path,
+				name := strings.TrimSuffix(entry.Name(), extension)
+				all = append(all, &entity{name: name, shown: name, file: path,
 					members: map[string]any{MemberLoaded: true, MemberContent: hex.EncodeToString(digest[:])}})
 			default:
 				var some []*entity
@@ -117,7 +123,8 @@ func (k *Keeper) read(kind *Kind) ([]*entity, error) {
 	places := map[string]string{}
 	for _, e := range all {
 		if other, twice := places[e.name]; twice {
-			found = append(found, fmt.Errorf("%s: %q stands in %s already", e.at(kind.Key), e.name, other))
+			e.wrong = append(e.wrong, fmt.Sprintf("%s: %q stands in %s already", e.at(kind.Key), e.shown, other))
+			continue
 		}
 		places[e.name] = e.at(kind.Key)
 	}
@@ -141,11 +148,19 @@ const (
 	MemberContent = "content"
 )
 
-// contentOf reads a file that has at most so many bytes. The error has not its path.
+// contentOf reads a file that has at most so many bytes, and is a regular one: others, as a pipe, may be read for ever. The
+// error has not its path.
 func contentOf(path string, most int64) ([]byte, error) {
-	file, err := os.Open(path)
+	info, err := os.Stat(path)
 	if err != nil {
 		return nil, errors.Unwrap(err) // a PathError
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is no regular file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, errors.Unwrap(err)
 	}
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, most+1))
@@ -193,24 +208,31 @@ func readFile(kind *Kind, root, path string, content []byte) ([]*entity, error) 
 	return all, r.Err()
 }
 
-// read reads an entity, nil if that has no name.
+// read reads an entity, nil if that has no name, and nothing tells why.
 func (r *reader) read(item *yaml.Node) *entity {
 	e := &entity{file: r.path, line: item.Line, members: map[string]any{}, lines: map[string]int{}}
 	r.entity = e
 	wrong := r.Found()
 	r.Each(item, 0, func(key, value *yaml.Node) {
+		before := len(e.referred)
 		e.members[key.Value], e.lines[key.Value] = r.value(value, 0), key.Line
+		if name, ok := e.members[key.Value].(string); ok && key.Value == r.kind.Key {
+			e.name, e.shown = name, masked(name, e.referred[before:])
+		}
 	})
 	if r.Found() > wrong {
 		return nil
 	}
-	name, ok := e.members[r.kind.Key].(string)
-	if !ok || name == "" || len([]rune(name)) > maxName {
+	if e.wrong == nil && (e.name == "" || len([]rune(e.name)) > maxName) {
 		r.Find(item, "%s must be a text of 1 to %d characters", r.kind.Key, maxName)
 		return nil
 	}
-	e.name = name
 	return e
+}
+
+// refuse notes a value that the entity cannot have.
+func (r *reader) refuse(n *yaml.Node, format string, args ...any) {
+	r.entity.wrong = append(r.entity.wrong, fmt.Sprintf("%s:%d: %s", r.path, n.Line, fmt.Sprintf(format, args...)))
 }
 
 // value is the JSON-like value of a node.
@@ -240,12 +262,23 @@ func (r *reader) value(n *yaml.Node, depth int) any {
 		if err := n.Decode(&v); err != nil {
 			r.Find(n, "this is no value")
 		}
-		if n, ok := v.(int); ok {
-			return int64(n)
+		switch v := v.(type) {
+		case int:
+			return int64(v)
+		case float64:
+			if math.IsInf(v, 0) || math.IsNaN(v) {
+				r.refuse(n, "this is no finite number")
+				return nil
+			}
 		}
 		return v
 	}
-	return r.expand(n)
+	text := r.expand(n)
+	if !utf8.ValidString(text) || strings.Contains(text, "\x00") {
+		r.refuse(n, "this is no UTF-8 text without NUL")
+		return nil
+	}
+	return text
 }
 
 var reference = regexp.MustCompile(`\$?\$\{([^{}]*)\}`)
@@ -259,7 +292,7 @@ func (r *reader) expand(n *yaml.Node) string {
 		name := match[2 : len(match)-1]
 		text, err := r.referred(name)
 		if err != nil {
-			r.Find(n, "${%s}: %v", name, err)
+			r.refuse(n, "${%s}: %v", name, err)
 		}
 		if text != "" {
 			r.entity.referred = append(r.entity.referred, text)
@@ -295,12 +328,16 @@ func (e *entity) told(err error) (texts []string) {
 		if parts := strings.Split(problem.Pointer, "/"); len(parts) > 2 {
 			member = parts[2]
 		}
-		text := problem.Error()
-		for _, secret := range e.referred {
-			text = strings.ReplaceAll(text, secret, resource.Mask)
-			text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(secret), `"`), resource.Mask)
-		}
-		texts = append(texts, e.at(member)+": "+text)
+		texts = append(texts, e.at(member)+": "+masked(problem.Error(), e.referred))
 	}
 	return texts
+}
+
+// masked is a text without secrets.
+func masked(text string, secrets []string) string {
+	for _, secret := range secrets {
+		text = strings.ReplaceAll(text, secret, resource.Mask)
+		text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(secret), `"`), resource.Mask)
+	}
+	return text
 }

@@ -41,7 +41,8 @@ type Kind struct {
 type Setter struct {
 	member string
 	unseen bool
-	verbs  []string
+	with   []string // members that are arguments of the action too
+	verbs  []string // that change the member
 	// operation is what sets the member to a value: a verb, and its arguments. The error follows the member in a sentence.
 	operation func(value any) (verb string, arguments map[string]any, err error)
 }
@@ -74,10 +75,17 @@ func Again(member, action string) Setter {
 // Unseen says that no answer shows the member: it is set when files say something else than they did.
 func (s Setter) Unseen() Setter { s.unseen = true; return s }
 
+// Also says that another action changes the member too.
+func (s Setter) Also(action string) Setter { s.verbs = append(s.verbs, action); return s }
+
+// With says that the action takes another member as an argument of the same name.
+func (s Setter) With(member string) Setter { s.with = append(s.with, member); return s }
+
 // Provisioned is what is kept of a resource that a file names.
 type Provisioned struct {
 	ID               ulid.ULID // the resource's
 	Kind, Name, File string
+	Shown            string // the name, without what references stand for
 	AllowEdits, Keep bool
 	Made             bool     // by files: it goes with them
 	Members          []string // that the file gives
@@ -91,6 +99,7 @@ var ProvisionedSchema = resource.Schema[Provisioned]{
 	Attributes: []resource.Attribute[Provisioned]{
 		resource.Attr("kind", func(p *Provisioned) *string { return &p.Kind }).Filter(resource.Eq),
 		resource.Attr("name", func(p *Provisioned) *string { return &p.Name }).MaxLength(maxName),
+		resource.Attr("shown", func(p *Provisioned) *string { return &p.Shown }).MaxLength(maxName * len(resource.Mask)),
 		resource.Attr("file", func(p *Provisioned) *string { return &p.File }).MaxLength(maxPath),
 		resource.Attr("allow_edits", func(p *Provisioned) *bool { return &p.AllowEdits }),
 		resource.Attr("keep", func(p *Provisioned) *bool { return &p.Keep }),
@@ -141,7 +150,7 @@ var Schema = resource.Schema[State]{
 		resource.Attr("resources", func(s *State) *int64 { return &s.Resources }).ReadOnly().Doc("How many are as files say."),
 		resource.Attr("changed_at", func(s *State) *time.Time { return &s.ChangedAt }).Nullable().ReadOnly().Doc("When files have last changed something."),
 		resource.Attr("error", func(s *State) *string { return &s.Error }).Nullable().ReadOnly().MaxLength(maxError).
-			Doc("Why this node could not apply the files when it last tried by itself."),
+			Doc("Why this node could not apply the files by itself; null once they are applied."),
 	},
 	Sorts: [][]string{{"name"}},
 }
@@ -284,17 +293,17 @@ func (k *Keeper) Load(ctx context.Context) error {
 
 // Provisioned are the resources of a type that are as files have them.
 func (k *Keeper) Provisioned(typ string) map[ulid.ULID]resource.Provisioned {
-	if known := k.known.Load(); known != nil {
+	if known := k.known.Load(); known != nil && k.config.Path() != "" {
 		return (*known)[typ]
 	}
 	return nil
 }
 
 // Refuse refuses what would have a resource be other than its file says, unless that allows edits. What the file does not
-// speak of, as whether a user is locked, actions may change.
+// speak of, as whether a user is locked, actions may change. Without a folder of files there are none to change it in.
 func (k *Keeper) Refuse(tx *resource.Tx, op resource.Operation, id ulid.ULID) error {
 	ofType := func(kind Kind) bool { return kind.Type == op.Type }
-	if tx.Principal == actor || !slices.ContainsFunc(k.config.Kinds, ofType) || !tx.Serves(Schema.Name) {
+	if tx.Principal == actor || k.config.Path() == "" || !slices.ContainsFunc(k.config.Kinds, ofType) || !tx.Serves(Schema.Name) {
 		return nil
 	}
 	row, err := k.config.Provisioned.Get(tx, id)
@@ -306,7 +315,7 @@ func (k *Keeper) Refuse(tx *resource.Tx, op resource.Operation, id ulid.ULID) er
 	case row.AllowEdits || !k.speaksOf(row, op.Verb):
 		return nil
 	}
-	return resource.Errorf(resource.Conflict, "the %s %s is as %s has it, and can be changed there alone", op.Type, row.Name, row.File)
+	return resource.Errorf(resource.Conflict, "the %s %s is as %s has it, and can be changed there alone", op.Type, row.Shown, row.File)
 }
 
 // speaksOf reports whether a verb changes what the file of a resource says.

@@ -41,6 +41,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 func (k *Keeper) watch(ctx context.Context) {
 	applied := make([]string, len(k.config.Kinds)) // what the files of each kind looked like; empty if they are yet to be applied
+	seen := make([]string, len(k.config.Kinds))    // the same when they were last looked at
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
 	for {
@@ -49,7 +50,10 @@ func (k *Keeper) watch(ctx context.Context) {
 			if kind.Type == "" || applied[i] != "" && !k.config.Watch() {
 				continue
 			}
-			if looks := k.looks(kind); looks != applied[i] && k.apply(ctx, kind) {
+			looks := k.looks(kind)
+			atRest := looks == seen[i] || applied[i] == "" // what is being written lacks what its file is to say
+			seen[i] = looks
+			if looks != applied[i] && atRest && k.apply(ctx, kind) {
 				applied[i] = looks
 			}
 		}
@@ -66,22 +70,24 @@ func (k *Keeper) apply(ctx context.Context, kind *Kind) bool {
 	limited, cancel := context.WithTimeout(ctx, applyLimit)
 	defer cancel()
 	results, err := k.config.Engine.Do(limited, resource.Operation{Verb: "reload", Type: Schema.Name, ID: idOf(kind.Name), Principal: actor})
-	switch {
-	case ctx.Err() != nil, resource.Is(err, resource.Unavailable, resource.Maintenance):
+	if ctx.Err() != nil {
 		return false
-	case err != nil:
-		k.config.Log.ErrorContext(ctx, "files are not applied", "kind", kind.Name, "error", err)
-	case results[0].Affected > 0:
-		k.config.Log.InfoContext(ctx, "files are applied", "kind", kind.Name, "changes", results[0].Affected)
 	}
+	if err == nil {
+		if results[0].Affected > 0 {
+			k.config.Log.InfoContext(ctx, "files are applied", "kind", kind.Name, "changes", results[0].Affected)
+		}
+		return true
+	}
+	runes := []rune(resource.AllErrors(err).Error())
+	text := string(runes[:min(len(runes), maxError)])
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.errors, kind.Name)
-	if err != nil {
-		text := []rune(resource.AllErrors(err).Error())
-		k.errors[kind.Name] = string(text[:min(len(text), maxError)])
+	if k.errors[kind.Name] != text { // else it was tried again
+		k.config.Log.ErrorContext(ctx, "files are not applied", "kind", kind.Name, "error", err)
 	}
-	return true
+	k.errors[kind.Name] = text
+	return !resource.Is(err, resource.Unavailable, resource.Maintenance)
 }
 
 // looks tells the files of a kind from what they were before: by their names, sizes and times.
