@@ -93,7 +93,7 @@ var (
 
 	registrationEnabled       = setting.New("registration.enabled", false, "Whether people may register accounts for themselves.")
 	registrationTokenRequired = setting.New("registration.token_required", true, "Whether it takes a registration token to register.")
-	usersDefaultGroups        = setting.New("users.default_groups", []string(nil), "The keys of the groups that every new user joins. Those that are not there are left out.")
+	usersDefaultGroups        = setting.New("users.default_groups", []string(nil), "The keys of the groups that every new user joins. Those that are not there are left out.").Privileged()
 
 	serverName              = setting.New("server.name", "reeve", "The name of the server: the sender of messages.")
 	messagesKeep            = setting.New("messages.keep", 720*time.Hour, "How long messages and broadcasts are kept, delivered or not; 0 for ever.", checkKeep)

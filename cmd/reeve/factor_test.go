@@ -284,8 +284,8 @@ func TestSecondFactor(t *testing.T) {
 			}
 		}
 		want := []string{
-			"delete by kilgore-trout: map[kind:map[from:totp] last_step:map[] last_used_at:map[] name:map[from:Phone] secret:map[] transports:map[] user:map[from:map[id:" + id + " type:user]]]",
-			"create by montana: map[kind:map[to:totp] last_step:map[] last_used_at:map[] name:map[to:Phone] secret:map[] transports:map[] user:map[to:map[id:" + id + " type:user]]]",
+			"delete by kilgore-trout: map[kind:map[from:totp] last_step:map[] last_used_at:map[] name:map[] secret:map[] transports:map[] user:map[from:map[id:" + id + " type:user]]]",
+			"create by montana: map[kind:map[to:totp] last_step:map[] last_used_at:map[] name:map[] secret:map[] transports:map[] user:map[to:map[id:" + id + " type:user]]]",
 		}
 		got := s.trail("filter[target]=" + factorID)
 		for i := range got {

@@ -32,27 +32,27 @@ var (
 				}
 			}
 			return nil
-		})
-	ldapAllowPlain   = setting.New("auth.ldap.allow_plain", false, "Whether servers of ldap:// are asked without TLS: passwords then travel in the clear.")
-	ldapCAFile       = setting.New("auth.ldap.ca_file", "", "The file of the certificates (PEM) that sign those of the servers; what the system trusts if empty.")
-	ldapBindDN       = setting.New("auth.ldap.bind_dn", "", "Who searches the directory; nobody in particular if empty.", directory.CheckDN)
-	ldapBindPassword = setting.New("auth.ldap.bind_password", "", "The password of bind_dn.").Secret()
+		}).Privileged()
+	ldapAllowPlain   = setting.New("auth.ldap.allow_plain", false, "Whether servers of ldap:// are asked without TLS: passwords then travel in the clear.").Privileged()
+	ldapCAFile       = setting.New("auth.ldap.ca_file", "", "The file of the certificates (PEM) that sign those of the servers; what the system trusts if empty.").Privileged()
+	ldapBindDN       = setting.New("auth.ldap.bind_dn", "", "Who searches the directory; nobody in particular if empty.", directory.CheckDN).Privileged()
+	ldapBindPassword = setting.New("auth.ldap.bind_password", "", "The password of bind_dn.").Privileged().Secret()
 	ldapTimeout      = setting.New("auth.ldap.timeout", 3*time.Second, "How long a sign-in, or a page of a sync, may take at a server.", func(d time.Duration) error {
 		if d < 100*time.Millisecond || d > time.Minute {
 			return errors.New("must be from 100ms to 1m")
 		}
 		return nil
 	})
-	ldapUserBase   = setting.New("auth.ldap.user_base", "", "Below what entry users are: ou=people,dc=example,dc=com.", directory.CheckDN)
+	ldapUserBase   = setting.New("auth.ldap.user_base", "", "Below what entry users are: ou=people,dc=example,dc=com.", directory.CheckDN).Privileged()
 	ldapUserFilter = setting.New("auth.ldap.user_filter", "(objectClass=inetOrgPerson)",
-		"Which of the entries below it are users. One who does not meet it any more is gone.", directory.CheckFilter)
-	ldapUsername    = setting.New("auth.ldap.username_attribute", "uid", "The attribute that has the username.", directory.CheckAttribute)
+		"Which of the entries below it are users. One who does not meet it any more is gone.", directory.CheckFilter).Privileged()
+	ldapUsername    = setting.New("auth.ldap.username_attribute", "uid", "The attribute that has the username.", directory.CheckAttribute).Privileged()
 	ldapEmail       = setting.New("auth.ldap.email_attribute", "mail", "The attribute that has the email address.", directory.CheckAttribute)
 	ldapDisplayName = setting.New("auth.ldap.display_name_attribute", "cn", "The attribute that has the name to display.", directory.CheckAttribute)
 	ldapID          = setting.New("auth.ldap.id_attribute", "entryUUID",
-		"The attribute by which an entry is known for ever: entryUUID, or objectGUID of Active Directory.", directory.CheckAttribute)
+		"The attribute by which an entry is known for ever: entryUUID, or objectGUID of Active Directory.", directory.CheckAttribute).Privileged()
 	ldapMember = setting.New("auth.ldap.member_attribute", "member", "The attribute of groups that has their members: by their DN or, if it is memberUid, by their username.",
-		directory.CheckAttribute)
+		directory.CheckAttribute).Privileged()
 	ldapMappings = setting.New("auth.ldap.mappings", []ldap.Mapping(nil),
 		"What those in a group of the directory get here: [{group_dn, roles, groups}], with the names of roles and the keys of groups; the group_dn * is everybody. "+
 			"Users of the directory have the roles and groups that are named here by it alone.",
@@ -63,7 +63,7 @@ var (
 				}
 			}
 			return nil
-		})
+		}).Privileged()
 	ldapSyncInterval = setting.New("auth.ldap.sync_interval", time.Hour, "How long after a sync the next one begins by itself; 0 for never.", func(d time.Duration) error {
 		if d != 0 && d < time.Minute {
 			return errors.New("must be 0, for never, or at least 1m")

@@ -139,7 +139,7 @@ func TestModuleActions(t *testing.T) {
 			s.module(409, "core", action)
 		}
 		s.module(200, "core", "load")
-		if names := attributes(s.get("modules?filter[loaded]=true"), "name"); !slices.Equal(names, []any{"alerts", "contacts", "core", "messages", "registration", "space", "travel", "webhooks"}) {
+		if names := attributes(s.get("modules?filter[loaded]=true"), "name"); !slices.Equal(names, []any{"alerts", "contacts", "core", "ldap", "messages", "provisioning", "registration", "space", "travel", "webhooks"}) {
 			t.Errorf("loaded: %v", names)
 		}
 

@@ -123,7 +123,9 @@ func (a *app) serve(ctx context.Context, c *configuration, announce func(line st
 	if tracing != nil {
 		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		err = errors.Join(err, tracing.Shutdown(flushing))
+		if lost := tracing.Shutdown(flushing); lost != nil {
+			a.log.WarnContext(ctx, "the last spans are lost", "error", lost)
+		}
 	}
 	return err
 }

@@ -187,6 +187,11 @@ func TestSettings(t *testing.T) {
 		if got := dig(as.get("settings"), "meta", "count"); got != 1.0 {
 			t.Errorf("%v settings are shown", got)
 		}
+		_, as = s.person("section", s.newRole("section", "setting:read", "setting:update", "setting:delete"))
+		as.set(403, "auth.ldap.mappings", []any{map[string]any{"group_dn": "*", "roles": []any{"admin"}}})
+		s.set(200, "users.default_groups", []any{"support"})
+		as.do(403, "DELETE", "settings/by-name/users.default_groups", nil)
+		as.set(200, "server.name", "C")
 	})
 }
 

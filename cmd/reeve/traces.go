@@ -86,7 +86,7 @@ func (a *app) traced(provider *sdk.TracerProvider, next http.Handler) http.Handl
 		system = attribute.String("db.system.name", "sqlite")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header))
+		ctx := propagation.TraceContext{}.Extract(r.Context(), propagation.MapCarrier{"traceparent": r.Header.Get("Traceparent")}) // no tracestate: it is any text
 		ctx, span := tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer))
 		defer span.End()
 		if span.IsRecording() {
@@ -169,7 +169,6 @@ type (
 		TraceID    string          `json:"traceId"`
 		SpanID     string          `json:"spanId"`
 		Parent     string          `json:"parentSpanId,omitempty"`
-		State      string          `json:"traceState,omitempty"`
 		Name       string          `json:"name"`
 		Kind       int             `json:"kind"`
 		Start      string          `json:"startTimeUnixNano"`
@@ -204,7 +203,7 @@ func (e *exporter) export(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 	scope.Scope.Name = "reeve"
 	for _, s := range spans {
 		span := spanJSON{
-			TraceID: s.SpanContext().TraceID().String(), SpanID: s.SpanContext().SpanID().String(), State: s.SpanContext().TraceState().String(),
+			TraceID: s.SpanContext().TraceID().String(), SpanID: s.SpanContext().SpanID().String(),
 			Name: s.Name(), Kind: int(s.SpanKind()), Start: strconv.FormatInt(s.StartTime().UnixNano(), 10), End: strconv.FormatInt(s.EndTime().UnixNano(), 10),
 			Attributes: attributesJSON(s.Attributes()),
 		}
@@ -227,7 +226,7 @@ func (e *exporter) export(ctx context.Context, spans []sdk.ReadOnlySpan) error {
 		return err
 	}
 	request.Header = e.header.Clone()
-	response, err := http.DefaultClient.Do(request)
+	response, err := http.DefaultTransport.RoundTrip(request) // a redirect would take the headers elsewhere
 	if err != nil {
 		return err
 	}

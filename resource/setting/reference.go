@@ -50,6 +50,7 @@ func (a *about) remarks() (remarks string) {
 		{a.fixed, " *Fixed*: it cannot be stored."},
 		{a.restart, " *Needs a restart.*"},
 		{a.secret, " *Secret.*"},
+		{a.privileged, " Only who may do everything stores it."},
 		{a.maintenance, " It can be changed during maintenance."},
 	} {
 		if r.so {

@@ -49,6 +49,7 @@ type about struct {
 	secret      bool
 	restart     bool
 	maintenance bool
+	privileged  bool
 	parse       func(v any) (any, error) // from a JSON-like value; the error follows the name in a sentence
 }
 
@@ -87,6 +88,10 @@ func (s *Setting[T]) Secret() *Setting[T] { s.secret = true; return s }
 
 // Maintenance says that the setting can be changed while nothing else can be written.
 func (s *Setting[T]) Maintenance() *Setting[T] { s.maintenance = true; return s }
+
+// Privileged says that whoever chooses the value can come by any permission, as by naming the server that says who somebody
+// is: only who may do everything stores one, or takes it away.
+func (s *Setting[T]) Privileged() *Setting[T] { s.privileged = true; return s }
 
 // Restart says that a change has its effect with the next start of the program.
 func (s *Setting[T]) Restart() *Setting[T] { s.restart = true; return s }

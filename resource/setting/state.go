@@ -12,6 +12,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/resource"
 )
 
@@ -184,7 +185,19 @@ func Type(k *Keeper) resource.Type[State] {
 	settings := resource.NewSnapshot(Schema, k.states)
 	return resource.Type[State]{
 		Schema: Schema, Lookups: []string{"name"}, List: settings.List, Get: settings.Get, Update: k.update, Delete: k.remove,
+		Checks: []resource.Check[State]{k.privilege},
 	}
+}
+
+// privilege keeps callers from coming by permissions that they do not have, see [Setting.Privileged].
+func (k *Keeper) privilege(tx *resource.Tx, before, _ *State) error {
+	s := k.config.Store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.settings[before.Name]; a == nil || !a.privileged {
+		return nil
+	}
+	return resource.NoMore(tx.Principal, auth.Everything, "attributes", "value")
 }
 
 // update stores the value that change gives the setting of that id, if it is another one.
