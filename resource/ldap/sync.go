@@ -231,9 +231,6 @@ func (b *batch) apply(ctx context.Context, people []directory.Person) error {
 	for _, p := range people {
 		account := accounts[p.ID]
 		switch {
-		case p.ID == "":
-			b.note("%s has no attribute that says for ever who it is", p.DN)
-			continue
 		case account != nil && !account.SyncedAt.Before(b.now): // by a sync that was cut off, or at a sign-in meanwhile
 			continue
 		case account == nil && byName[p.Username] != ulid.ULID{}:
@@ -574,6 +571,9 @@ func (s *Syncer) Write(ctx context.Context, at *Place, page Page, seen int64) (O
 		out.Seen += int64(len(page.people))
 		if page.place.Listed && out.Seen == 0 {
 			return out, resource.Errorf(resource.Conflict, "the directory has nobody who meets auth.ldap.user_filter; nobody is deactivated")
+		}
+		if i := slices.IndexFunc(page.people, func(p directory.Person) bool { return p.ID == "" }); i >= 0 { // else all would be taken for gone
+			return out, resource.Errorf(resource.Conflict, "%s has no auth.ldap.id_attribute; nobody is deactivated", page.people[i].DN)
 		}
 		err = b.apply(ctx, page.people)
 		*at = page.place

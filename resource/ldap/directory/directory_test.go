@@ -81,7 +81,7 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%q, %q: %v, %v", wrong.name, wrong.password, p, err)
 		}
 	}
-	if servers := c.Servers(); len(servers) != 1 || !servers[0].Reachable || servers[0].SignIns != 3 || servers[0].Refusals != 10 {
+	if servers := c.Servers(); len(servers) != 1 || !servers[0].Reachable || servers[0].SignIns != 3 || servers[0].Refusals != 13 {
 		t.Errorf("%+v", servers)
 	}
 }
