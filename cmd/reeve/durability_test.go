@@ -562,7 +562,7 @@ func TestDatabaseLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if _, err := other.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+	if _, err := other.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
 	group := resourceDocument("group", "", map[string]any{"name": "x"}, nil)

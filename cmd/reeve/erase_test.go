@@ -62,7 +62,7 @@ func TestErase(t *testing.T) {
 		}
 		before := trail()
 		var left []string
-		for late := time.Now().Add(30 * time.Second); time.Now().Before(late); time.Sleep(500 * time.Millisecond) {
+		for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); time.Sleep(500 * time.Millisecond) {
 			s.becomes(s.queue("erase"), "done")
 			if left = s.holding(t.Context(), "wildhack", "montana", "203.0.113.177"); len(left) == 0 {
 				break
