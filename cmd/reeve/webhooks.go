@@ -69,8 +69,8 @@ func (a *app) told(c *configuration) func(topic string, e *resource.Event) ([]by
 			return nil, err
 		}
 		body := resource.AppendString([]byte(`{"type":`), topic)
-		body = resource.AppendString(append(body, `,"timestamp":`...), e.At.Format(time.RFC3339Nano))
-		body = documents.AppendLines(append(body, `,"data":`...), base, &resource.Result{Resources: shown}) // which is one line
+		body = resource.AppendTime(append(body, `,"timestamp":"`...), e.At)
+		body = documents.AppendLines(append(body, `","data":`...), base, &resource.Result{Resources: shown}) // which is one line
 		body[len(body)-1] = '}'
 		return body, nil
 	}
