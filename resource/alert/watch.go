@@ -340,8 +340,8 @@ func (w *Watch) sum(ctx context.Context, a *Alert, now time.Time) (_ *float64, m
 	return &value, a.met(value), nil
 }
 
-// evaluate notes what was measured, nil if there is no data, whether it meets the rule, and what follows from it. It returns the verb of the event
-// that is to tell of it, or nothing.
+// evaluate notes what was measured, nil if there is no data, whether it meets the rule, and what follows from it. It
+// returns the verb of the event that is to tell of it, or nothing.
 func (a *Alert) evaluate(value *float64, met bool, now time.Time) (verb string) {
 	state := OK
 	switch {

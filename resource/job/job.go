@@ -27,8 +27,9 @@
 // A step should be small, a few hundred rows: its transaction holds the job, and on SQLite all other writers wait for it.
 // What is slow, or asks somebody else, as a directory, goes before the transaction: see [ReadSteps]. An error ends the
 // job, which is then failed and can be retried, from its last checkpoint; but after Unavailable the step is tried again
-// until it succeeds, or has been cut off since it takes too long, three times in a row. The text of a [resource.Error] is shown to whoever may read the job, that of any other error stands
-// in the log alone. A kind that works through the engine is [auth.System] there.
+// until it succeeds, or has been cut off since it takes too long, three times in a row. The text of a [resource.Error] is
+// shown to whoever may read the job, that of any other error stands in the log alone. A kind that works through the engine
+// is [auth.System] there.
 //
 // Kinds are brought by modules, the core among them: they stand in the member Jobs of a module, and their jobs are done
 // while it is loaded.
