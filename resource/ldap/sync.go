@@ -129,6 +129,8 @@ func (s *Syncer) Verify(ctx context.Context, username, password string) error {
 		return auth.ErrInvalid
 	case errors.Is(err, directory.ErrUnreachable):
 		return resource.Errorf(resource.Unavailable, "who signs in like this cannot be told: no server of the directory answers")
+	case errors.Is(err, directory.ErrRefused): // the log says what
+		return resource.Errorf(resource.Unavailable, "who signs in like this cannot be told: the directory does not say")
 	case err != nil:
 		return err
 	case name.ID == "" && person.Username != username: // servers compare names in their own way, attempts are counted by what is given
@@ -530,6 +532,9 @@ func (s *Syncer) Read(ctx context.Context, at Place) (Page, error) {
 func unreadable(err error) error {
 	if errors.Is(err, directory.ErrUnreachable) {
 		return resource.Errorf(resource.Conflict, "no server of the directory tells everybody who is there; ldap/status says why")
+	}
+	if errors.Is(err, directory.ErrRefused) {
+		return resource.Errorf(resource.Conflict, "the directory does not tell everybody who is there: %v", err)
 	}
 	return err
 }

@@ -43,6 +43,9 @@ var (
 	ErrPassword = errors.New("directory: the name and the password are nobody's")
 	// ErrUnreachable says that no server answers as it should.
 	ErrUnreachable = errors.New("directory: no server answers")
+	// ErrRefused says that a server answers, and does not tell what it is asked: another would not either. What it says
+	// instead, such as a result code (RFC 4511, 4.1.9), is in the error around it.
+	ErrRefused = errors.New("directory: the server does not tell")
 )
 
 const (
@@ -269,13 +272,19 @@ func dial(ctx context.Context, config Config, text string) (*connection, error) 
 		err = c.StartTLS(secure)
 	}
 	if err == nil && config.BindDN != "" {
-		_, err = c.SimpleBind(&ldap.SimpleBindRequest{Username: config.BindDN, Password: config.Password})
+		err = c.enter(config)
 	}
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// enter binds as who searches, which may be nobody in particular (RFC 4513, 5.1.1).
+func (c *connection) enter(config Config) error {
+	_, err := c.SimpleBind(&ldap.SimpleBindRequest{Username: config.BindDN, Password: config.Password, AllowEmptyPassword: config.BindDN == ""})
+	return err
 }
 
 // authorities are the certificates of a file.
@@ -291,8 +300,8 @@ func authorities(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// ask has the first server that answers asked. An error of the question that is about the answer, and not about the
-// server, is returned as it is.
+// ask has the first server that answers asked, by a question that may be put to several. It returns ErrUnreachable, or
+// the question's own ErrPassword or ErrRefused.
 func (c *Client) ask(ctx context.Context, config Config, question func(conn *connection) error) (u string, err error) {
 	for _, u := range config.URLs {
 		if !c.due(u, config.Timeout) {
@@ -300,16 +309,18 @@ func (c *Client) ask(ctx context.Context, config Config, question func(conn *con
 		}
 		conn, err := dial(ctx, config, u)
 		if err == nil {
-			if err = question(conn); err != nil {
+			if err = refusal(question(conn)); err != nil {
 				conn.Close()
 			}
 		}
 		if ctx.Err() != nil { // whoever asks is gone: that tells nothing of the server
 			return u, context.Cause(ctx)
 		}
-		var answered *answer
-		if err == nil || errors.As(err, &answered) {
+		if err == nil || errors.Is(err, ErrPassword) || errors.Is(err, ErrRefused) {
 			c.note(u, nil)
+			if errors.Is(err, ErrRefused) {
+				c.log.WarnContext(ctx, "a server of the directory does not tell what it is asked", "url", u, "error", err)
+			}
 			return u, err
 		}
 		c.note(u, err)
@@ -317,10 +328,14 @@ func (c *Client) ask(ctx context.Context, config Config, question func(conn *con
 	return "", ErrUnreachable
 }
 
-// answer is an error that a server is right about.
-type answer struct{ error }
-
-func (a *answer) Unwrap() error { return a.error }
+// refusal is an error of a question, which is ErrRefused if it is the result code of a server that can answer others.
+func refusal(err error) error {
+	var result *ldap.Error
+	if errors.As(err, &result) && result.ResultCode < ldap.ErrorNetwork && !ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable) {
+		return fmt.Errorf("%w: %s", ErrRefused, clean(err.Error()))
+	}
+	return err
+}
 
 // search finds people who meet a filter besides that of the configuration.
 func (c Config) search(further string, limit int, controls ...ldap.Control) *ldap.SearchRequest {
@@ -359,46 +374,17 @@ func (n Name) filter(config Config) (string, error) {
 }
 
 // Verify finds out whether a password is somebody's, and if it is, who they are and which of some groups they are in, by
-// their DN. Where it is not, it takes as long for those who are not there as for others. It returns [ErrPassword] or
-// [ErrUnreachable]; a password that is empty would be no sign-in at all (RFC 4513, 5.1.2), and is nobody's.
+// their DN. Where it is not, it takes as long for those who are not there as for others. It returns [ErrPassword],
+// [ErrUnreachable] or [ErrRefused]; a password that is empty would be no sign-in at all (RFC 4513, 5.1.2), and is nobody's.
 func (c *Client) Verify(ctx context.Context, who Name, password string, groups []string) (*Person, error) {
 	if password == "" || strings.IndexByte(password, 0) >= 0 {
 		who = Name{} // nobody is asked about, so that it takes as long
 	}
 	config := c.config()
 	var found *Person
-	u, err := c.ask(ctx, config, func(conn *connection) error {
+	u, err := c.ask(ctx, config, func(conn *connection) (err error) {
 		defer conn.Close()
-		nobody := rand.Text()
-		if who == (Name{}) {
-			who.Username = nobody
-		}
-		filter, err := who.filter(config)
-		if err != nil {
-			return err
-		}
-		result, err := conn.Search(config.search(filter, 2))
-		if err != nil {
-			return err
-		}
-		dn, given := "cn="+nobody+","+config.Base, nobody
-		if len(result.Entries) == 1 {
-			p := config.person(result.Entries[0])
-			found, dn, given = &p, p.DN, password
-			if found.Groups, err = conn.groups(config, p, groups); err != nil {
-				return err
-			}
-		} else if len(result.Entries) > 1 {
-			c.log.WarnContext(ctx, "the directory has several people with the same username", "dn", []string{result.Entries[0].DN, result.Entries[1].DN})
-		}
-		_, err = conn.SimpleBind(&ldap.SimpleBindRequest{Username: dn, Password: given})
-		if ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication,
-			ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultInvalidDNSyntax) {
-			return &answer{ErrPassword}
-		}
-		if err == nil && found == nil { // it lets anybody in
-			return &answer{ErrPassword}
-		}
+		found, err = conn.verify(ctx, config, who, password, groups, c.log)
 		return err
 	})
 	c.count(u, err)
@@ -406,6 +392,48 @@ func (c *Client) Verify(ctx context.Context, who Name, password string, groups [
 		return nil, err
 	}
 	return found, nil
+}
+
+// verify asks a server what [Client.Verify] asks any. Until the password has turned out to be right, whoever is there is
+// asked the same as nobody.
+func (c *connection) verify(ctx context.Context, config Config, who Name, password string, groups []string, log *slog.Logger) (*Person, error) {
+	nobody := rand.Text()
+	if who == (Name{}) {
+		who.Username = nobody
+	}
+	filter, err := who.filter(config)
+	if err != nil {
+		return nil, err
+	}
+	result, err := c.Search(config.search(filter, 2))
+	more := ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded)
+	if err != nil && !more {
+		return nil, err
+	}
+	dn, given := "cn="+nobody+","+config.Base, nobody
+	var person *Person
+	switch {
+	case more || len(result.Entries) > 1:
+		log.WarnContext(ctx, "the directory has several people with the same username", "filter", filter)
+	case len(result.Entries) == 1:
+		p := config.person(result.Entries[0])
+		person, dn, given = &p, p.DN, password
+	}
+	_, err = c.SimpleBind(&ldap.SimpleBindRequest{Username: dn, Password: given})
+	switch {
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication,
+		ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultInvalidDNSyntax):
+		return nil, ErrPassword
+	case err != nil:
+		return nil, err
+	case person == nil: // it lets anybody in
+		return nil, ErrPassword
+	}
+	if err := c.enter(config); err != nil { // a person may not read the groups
+		return nil, err
+	}
+	person.Groups, err = c.groups(config, *person, groups)
+	return person, err
 }
 
 // count counts what has become of a password.
@@ -424,7 +452,7 @@ func (c *Client) count(u string, err error) {
 func (c *connection) groups(config Config, p Person, groups []string) (in []string, err error) {
 	for _, dn := range groups {
 		result, err := c.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false,
-			equals(config.Member, config.member(p)), []string{"1.1"}, nil)) // no attributes (RFC 4511, 4.5.1.8)
+			config.has(p), []string{"1.1"}, nil)) // no attributes (RFC 4511, 4.5.1.8)
 		if err != nil && !ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) {
 			return nil, err
 		}
@@ -437,6 +465,15 @@ func (c *connection) groups(config Config, p Person, groups []string) (in []stri
 
 // byName reports whether groups name their members by username.
 func (c Config) byName() bool { return strings.EqualFold(c.Member, "memberUid") }
+
+// has is the filter of groups that a person is in. Usernames are compared without case, as [Config.key] does, though
+// memberUid has a rule of its own (RFC 2307, 2.2); a server that knows no other goes by that.
+func (c Config) has(p Person) string {
+	if c.byName() {
+		return "(|" + equals(c.Member, p.Username) + equals(c.Member+":caseIgnoreIA5Match:", p.Username) + ")"
+	}
+	return equals(c.Member, p.DN)
+}
 
 // member is what groups name a person by.
 func (c Config) member(p Person) string {
@@ -469,12 +506,13 @@ type Listing struct {
 	end     *time.Timer
 }
 
-// List begins to list everybody, with those of some groups that each is in. It returns ErrUnreachable. Whoever does not
-// read on for a minute has to begin again.
+// List begins to list everybody, with those of some groups that each is in. It returns ErrUnreachable or ErrRefused.
+// Whoever does not read on for a minute has to begin again.
 func (c *Client) List(ctx context.Context, groups []string) (*Listing, error) {
 	config := c.config()
-	l := &Listing{client: c, config: config, paging: ldap.NewControlPaging(pageSize), members: map[string]map[string]bool{}}
+	l := &Listing{client: c, config: config, paging: ldap.NewControlPaging(pageSize)}
 	u, err := c.ask(ctx, config, func(conn *connection) error {
+		l.members = map[string]map[string]bool{} // a server before may have told of some
 		for _, dn := range groups {
 			if err := l.read(conn, dn); err != nil {
 				return err
@@ -504,7 +542,7 @@ func (l *Listing) read(conn *connection, dn string) error {
 	for _, e := range result.Entries {
 		for _, a := range e.Attributes {
 			if strings.Contains(a.Name, ";range=") { // of Active Directory, which answers a part
-				return fmt.Errorf("the group %s has more members than the server tells at once", dn)
+				return fmt.Errorf("%w: the group %s has more members than it tells at once", ErrRefused, dn)
 			}
 			for _, member := range a.Values {
 				members[l.config.key(member)] = true
@@ -515,7 +553,7 @@ func (l *Listing) read(conn *connection, dn string) error {
 	return nil
 }
 
-// Next is the next page, and whether it is the last one. An error ends the listing.
+// Next is the next page, and whether it is the last one. An error, ErrUnreachable or ErrRefused, ends the listing.
 func (l *Listing) Next(ctx context.Context) (people []Person, last bool, err error) {
 	l.end.Stop()
 	defer context.AfterFunc(ctx, func() { _ = l.conn.raw.Close() })()
@@ -559,6 +597,9 @@ func (c *Client) listed(u string) {
 
 func (l *Listing) failed(err error) error {
 	l.Close()
+	if err = refusal(err); errors.Is(err, ErrRefused) {
+		return err
+	}
 	l.client.note(l.url, err)
 	return ErrUnreachable
 }

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-ldap/ldap/v3"
-
 	"reeve/resource/ldap/directory"
 	"reeve/resource/ldap/ldaptest"
 )
@@ -34,13 +32,7 @@ func asked(t *testing.T, s *ldaptest.Server, change func(c *directory.Config)) *
 
 func TestVerify(t *testing.T) {
 	s := ldaptest.Start(t, []string{"montana", "Billy", "two"}, map[string][]string{"admins": {"montana"}, "crew": {"montana", "Billy"}})
-	s.Do(func(conn *ldap.Conn) error {
-		twin := ldap.NewAddRequest("cn=twin,"+ldaptest.People, nil)
-		for name, value := range map[string]string{"objectClass": "inetOrgPerson", "uid": "two", "sn": "two", "userPassword": "password-of-two"} {
-			twin.Attribute(name, []string{value})
-		}
-		return conn.Add(twin)
-	})
+	s.Add("cn=twin,"+ldaptest.People, map[string]string{"objectClass": "inetOrgPerson", "uid": "two", "sn": "two", "userPassword": "password-of-two"})
 	groups := []string{admins, "cn=crew," + ldaptest.Groups, "cn=nobody," + ldaptest.Groups}
 	c := asked(t, s, nil)
 	verify := func(name directory.Name, password string) (*directory.Person, error) {
@@ -81,8 +73,44 @@ func TestVerify(t *testing.T) {
 			t.Errorf("%q, %q: %v, %v", wrong.name, wrong.password, p, err)
 		}
 	}
-	if servers := c.Servers(); len(servers) != 1 || !servers[0].Reachable || servers[0].SignIns != 3 || servers[0].Refusals != 13 {
+	s.Add("cn=triplet,"+ldaptest.People, map[string]string{"objectClass": "inetOrgPerson", "uid": "two", "sn": "two", "userPassword": "password-of-two"})
+	if p, err := verify(directory.Name{Username: "two"}, ldaptest.Password("two")); p != nil || !errors.Is(err, directory.ErrPassword) {
+		t.Errorf("three of one name: %v, %v", p, err)
+	}
+	// Groups are asked about once the password is right: how long it takes tells else who exists.
+	groups = []string{"no name of a group"}
+	if _, err := verify(directory.Name{Username: "montana"}, "wrong"); !errors.Is(err, directory.ErrPassword) {
+		t.Errorf("a wrong password: %v", err)
+	}
+	if _, err := verify(directory.Name{Username: "montana"}, ldaptest.Password("montana")); !errors.Is(err, directory.ErrRefused) {
+		t.Errorf("a group that cannot be: %v", err)
+	}
+	if servers := c.Servers(); len(servers) != 1 || !servers[0].Reachable || servers[0].SignIns != 3 || servers[0].Refusals != 15 {
 		t.Errorf("%+v", servers)
+	}
+}
+
+// TestMemberUID has groups name their members by username: a sign-in and a listing agree on who is meant, in any case.
+func TestMemberUID(t *testing.T) {
+	s := ldaptest.Start(t, []string{"Billy", "montana"}, nil)
+	var groups []string
+	for i, member := range []string{"Billy", "billy", "BILLY", "billy2"} {
+		dn := fmt.Sprintf("cn=crew-%d,%s", i, ldaptest.Groups)
+		s.Add(dn, map[string]string{"objectClass": "posixGroup", "gidNumber": fmt.Sprint(i), "memberUid": member})
+		groups = append(groups, dn)
+	}
+	c := asked(t, s, func(c *directory.Config) { c.Member = "memberUid" })
+	p, err := c.Verify(t.Context(), directory.Name{Username: "billy"}, ldaptest.Password("Billy"), groups)
+	if err != nil || !slices.Equal(p.Groups, groups[:3]) {
+		t.Errorf("a sign-in: %+v, %v", p, err)
+	}
+	l, err := c.List(t.Context(), groups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	people, _, err := l.Next(t.Context())
+	if err != nil || len(people) != 2 || !slices.Equal(people[0].Groups, groups[:3]) || len(people[1].Groups) != 0 {
+		t.Errorf("a listing: %+v, %v", people, err)
 	}
 }
 
@@ -116,7 +144,11 @@ func TestSecurity(t *testing.T) {
 	} {
 		client := asked(t, s, c.change)
 		p, err := client.Verify(t.Context(), directory.Name{Username: "montana"}, ldaptest.Password("montana"), nil)
-		if c.right != (p != nil) || c.right != (err == nil) || !c.right && name != "nobody reads" && !errors.Is(err, directory.ErrUnreachable) {
+		want := directory.ErrUnreachable
+		if name == "nobody reads" || name == "a base that is not there" { // the server answers
+			want = directory.ErrRefused
+		}
+		if c.right != (p != nil) || c.right != (err == nil) || !c.right && !errors.Is(err, want) {
 			t.Errorf("%s: %v, %v, %+v", name, p, err, client.Servers())
 		}
 		if err := client.Check(); (err != nil) != (name == "no certificates") {
@@ -189,6 +221,19 @@ func TestList(t *testing.T) {
 	}
 	if len(ids) != len(uids) || in != 700 || pages != 8 || c.Servers()[0].ListedAt.IsZero() {
 		t.Errorf("%d people on %d pages, %d in the group", len(ids), pages, in)
+	}
+
+	limited := asked(t, s, func(c *directory.Config) {
+		c.BindDN, c.Password = ldaptest.DN(uids[0]), ldaptest.Password(uids[0])
+	})
+	if l, err = limited.List(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for last := false; !last && err == nil; {
+		_, last, err = l.Next(t.Context())
+	}
+	if !errors.Is(err, directory.ErrRefused) || !limited.Servers()[0].Reachable {
+		t.Errorf("more people than the server tells: %v, %+v", err, limited.Servers())
 	}
 
 	if l, err = c.List(t.Context(), nil); err == nil {

@@ -39,7 +39,7 @@ func Password(uid string) string { return "password-of-" + uid }
 // DN is that of a person.
 func DN(uid string) string { return "uid=" + uid + "," + People }
 
-// Server is a slapd that listens on a port for StartTLS and one for TLS, at 127.0.0.1. It ends with its test.
+// Server is a slapd that lets anybody read who has signed in, but groups the Reader alone, and that listens on a port for StartTLS and one for TLS, at 127.0.0.1. It ends with its test.
 type Server struct {
 	testing.TB
 	URL, TLSURL string // ldap:// and ldaps://
@@ -58,6 +58,7 @@ func Start(tb testing.TB, people []string, groups map[string][]string) *Server {
 	s.write("slapd.conf", fmt.Sprintf(`include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/inetorgperson.schema
+include /etc/ldap/schema/nis.schema
 modulepath /usr/lib/ldap
 moduleload back_mdb
 pidfile %[1]s/slapd.pid
@@ -74,8 +75,9 @@ dbnosync
 index objectClass,uid,mail,member,entryUUID eq
 limits dn.exact=%[5]q size=500 size.prtotal=unlimited
 access to attrs=userPassword by anonymous auth by * none
+access to dn.subtree=%[6]q by dn.exact=%[5]q read by * none
 access to * by users read
-`, s.dir, Base, Root, RootPassword, Reader))
+`, s.dir, Base, Root, RootPassword, Reader, Groups))
 	if err := os.Mkdir(s.path("data"), 0o700); err != nil {
 		tb.Fatal(err)
 	}
@@ -251,5 +253,17 @@ func (s *Server) Replace(dn, attribute string, values ...string) {
 		change := ldap.NewModifyRequest(dn, nil)
 		change.Replace(attribute, values)
 		return conn.Modify(change)
+	})
+}
+
+// Add adds an entry with one value of each attribute.
+func (s *Server) Add(dn string, attributes map[string]string) {
+	s.Helper()
+	s.Do(func(conn *ldap.Conn) error {
+		entry := ldap.NewAddRequest(dn, nil)
+		for name, value := range attributes {
+			entry.Attribute(name, []string{value})
+		}
+		return conn.Add(entry)
 	})
 }
