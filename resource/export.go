@@ -10,7 +10,8 @@ import (
 
 // Export lists all that meets an operation's filters, in its order, page by page out of one state of the database.
 // Send gets each page, of up to [pagination.MaxSize] rows, before the next one is read, and need not keep it; an error
-// of send ends the export and is returned as it is. The operation's window and count are not asked.
+// of send ends the export and is returned as it is. The operation's window is not asked; the total, if it asks for that,
+// comes with the first page.
 //
 // The errors are those of [Engine.Do], and Unavailable if too many exports run. What was sent before an error is
 // part of the list.
@@ -18,7 +19,7 @@ func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result
 	tx := e.newTx(ctx)
 	defer tx.leave()
 	tx.Principal, tx.Request = op.Principal, op.Request
-	op.Window, op.Count = pagination.First(pagination.MaxSize), pagination.CountNone
+	op.Window = pagination.First(pagination.MaxSize)
 	steps, err := tx.plan([]Operation{op}, true)
 	if err != nil {
 		return err
@@ -35,7 +36,7 @@ func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result
 			if err := send(page); err != nil || !page.Page.Next {
 				return err
 			}
-			op.Window = op.Window.Next(page.Resources.Place(op.Order, page.Resources.Len()-1))
+			op.Window, op.Count = op.Window.Next(page.Resources.Place(op.Order, page.Resources.Len()-1)), pagination.CountNone
 			if steps, err = tx.plan([]Operation{op}, true); err != nil {
 				return err
 			}

@@ -244,7 +244,7 @@ func (a *app) declare(c *configuration, db *storage.DB) error {
 			module.Type(a.modules), types.Of(registry), me.Type(), version.Type(),
 			setting.Type(a.settings), allowedaddress.Type(a.guard), self.Type(a.server, a.reload), a.jobs.Type(), stats.Type(a.stats), usagereport.Type(a.usageReport), encryption.Type(a.encryption, db.RotateDataKeys),
 		},
-		Jobs: []job.Kind{a.recount(), a.reEncrypt(), a.prune(c, jobs), a.erase(c)},
+		Jobs: []job.Kind{a.recount(), a.reEncrypt(), a.prune(c, jobs), a.erase(c), a.export(c)},
 	}, a.contactsModule(), a.newMessages(c), a.newRegistration(c, registrationTokens, registrations), a.newWebhooks(c), a.newLDAP(c, jobs), a.newAlerts(c),
 		a.newProvisioning(c, provisioned, changes))
 }

@@ -91,22 +91,41 @@ func openWhole(ctx context.Context, c *configuration) (*app, error) {
 // replaceFile has a file written that nobody else may read, and gives it its name once it is whole and on the disk. What
 // had the name before is there until then.
 func replaceFile(path string, write func(file *os.File) error) error {
-	folder := filepath.Dir(path)
-	file, err := os.CreateTemp(folder, filepath.Base(path)+".*.partial") // of mode 0600
+	partial, err := writePartial(path, write)
 	if err != nil {
 		return err
 	}
-	err = write(file)
-	if err == nil {
+	if err := publish(partial, path); err != nil {
+		return errors.Join(err, os.Remove(partial))
+	}
+	return nil
+}
+
+// partials is the pattern of the names of files that are to have a name once they are whole.
+func partials(path string) string { return filepath.Base(path) + ".*.partial" }
+
+// writePartial has a file written, onto the disk, that is to have a name, and answers which name it has until then. After
+// an error there is none.
+func writePartial(path string, write func(file *os.File) error) (partial string, err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), partials(path)) // of mode 0600
+	if err != nil {
+		return "", err
+	}
+	if err = write(file); err == nil {
 		err = file.Sync()
 	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(file.Name(), path)
+	if err = errors.Join(err, file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(file.Name()))
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(file.Name()))
+	return file.Name(), nil
+}
+
+// publish gives a file its name.
+func publish(partial, path string) error {
+	if err := os.Rename(partial, path); err != nil {
+		return err
 	}
-	return syncFolder(folder)
+	return syncFolder(filepath.Dir(path))
 }
 
 // syncFolder puts the names in a folder on the disk.

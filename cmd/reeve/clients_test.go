@@ -211,6 +211,7 @@ type (
 	decodedJob struct {
 		ID            string     `jsonapi:"primary,job"`
 		Kind          string     `jsonapi:"attr,kind"`
+		Argument      *string    `jsonapi:"attr,argument"`
 		State         string     `jsonapi:"attr,state"`
 		Scheduled     bool       `jsonapi:"attr,scheduled"`
 		CreatedAt     time.Time  `jsonapi:"attr,created_at,iso8601"`

@@ -120,7 +120,7 @@ var declarations = []setting.Declaration{
 	authBasicEnabled, authSecondFactorRequired, authSignInPerAccount, authSignInPerAddress, authSignInWindow,
 	minimumScore, minimumLength, registrationEnabled, registrationTokenRequired, usersDefaultGroups, eventsKeep, sessionsKeep, serverName, messagesKeep, messagesPrefix, messagesMulticastPrefix, messagesBroadcastPrefix,
 	webhooksAllowPrivate, webhooksAllowedNetworks, webhooksTimeout, webhooksPauseAfter, webhooksKeep,
-	alertsInterval, provisioningPath, provisioningWatch, jobsEnabled, jobsKeep, streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel, tracingEndpoint, tracingHeaders, tracingPercent,
+	alertsInterval, provisioningPath, provisioningWatch, jobsEnabled, jobsKeep, exportsPath, streamHeartbeat, streamPatience, modulesEnabled, modulesPath, maintenanceReadOnly, logLevel, tracingEndpoint, tracingHeaders, tracingPercent,
 }
 
 // Who must have a second factor.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"reeve/auth"
+	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/document"
 )
@@ -74,6 +75,7 @@ func (h *handler) export(s *stream, r *http.Request, at place, principal *auth.P
 		return err
 	}
 	op := req.operationsFor(principal, s.id)[0]
+	op.Count = pagination.CountNone
 	if r.Method == http.MethodHead {
 		if _, err := h.engine.Prepare(r.Context(), op); err != nil {
 			return err
@@ -85,6 +87,27 @@ func (h *handler) export(s *stream, r *http.Request, at place, principal *auth.P
 		lines = document.AppendLines(lines[:0], h.base, &page)
 		return s.send(lines)
 	})
+}
+
+// ReadList reads a list that is exported otherwise than by a request, as a client names it: its path below [Base], and its
+// query, users?filter[status]=active. The operation has no principal yet. The errors are those of the request.
+func ReadList(registry *resource.Registry, list string) (resource.Operation, error) {
+	path, raw, _ := strings.Cut(list, "?")
+	about := registry.Describe(path)
+	if about == nil || about.Singleton {
+		return resource.Operation{}, resource.Errorf(resource.NotFound, "there is no list %q", path)
+	}
+	req := &request{place: place{kind: collection, about: about}, operation: resource.Operation{Verb: resource.List, Type: about.Name}}
+	err := req.readQuery(raw)
+	if err == nil {
+		err = req.query.whole()
+	}
+	return req.operation, err
+}
+
+// AppendLines appends a page of such a list as a request for all of it is answered. Prefix is that of [Config].
+func AppendLines(dst []byte, prefix string, page *resource.Result) []byte {
+	return document.AppendLines(dst, prefix+Base, page)
 }
 
 // whole reports the parameters that ask for less, or more, than all rows of a list.

@@ -31,6 +31,9 @@
 // shown to whoever may read the job, that of any other error stands in the log alone. A kind that works through the engine
 // is [auth.System] there.
 //
+// What cannot be divided, as an export of one state of the database, is one long step that tells meanwhile how far it
+// is, see [Run.Tell].
+//
 // Kinds are brought by modules, the core among them: they stand in the member Jobs of a module, and their jobs are done
 // while it is loaded.
 //
@@ -47,6 +50,7 @@ import (
 
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
 	"reeve/resource"
 )
 
@@ -61,8 +65,9 @@ const (
 
 // Bounds of what a job tells.
 const (
-	maxError  = 1000 // characters, of a line of the report too
-	maxReport = 100  // lines
+	maxError    = 1000 // characters, of a line of the report too
+	maxReport   = 100  // lines
+	maxArgument = 4000 // characters
 )
 
 // Progress is how far a job has come.
@@ -96,8 +101,22 @@ func clean(text string) string {
 // called again after what it did was undone, with the progress as it was before.
 type Write func(ctx context.Context, p *Progress) error
 
-// Step is a step of a job that has come so far. It writes nothing itself: it returns what is to be written.
-type Step func(ctx context.Context, p Progress) (Write, error)
+// Step is a step of a job. It writes nothing itself: it returns what is to be written.
+type Step func(ctx context.Context, r *Run) (Write, error)
+
+// Run is a job while a node does a step of it.
+type Run struct {
+	Job   // as it was at the beginning of the step
+	tell  func(ctx context.Context, done, total int64) error
+	after []func()
+}
+
+// Tell says how far a step is that takes long. It is stored now and then. An error means that the step is to end with it: the
+// job was cancelled, or taken over, or is to wait.
+func (r *Run) Tell(ctx context.Context, done, total int64) error { return r.tell(ctx, done, total) }
+
+// After has something done once the step is over and committed, or never will be.
+func (r *Run) After(do func()) { r.after = append(r.after, do) }
 
 // Steps are steps that need the database alone: each of them is one transaction. C is the type of the checkpoint, which
 // a step moves on.
@@ -109,8 +128,8 @@ func Steps[C any](step func(ctx context.Context, at *C, p *Progress) error) Step
 
 // ReadSteps are steps that read something first, outside of the transaction, and then write what follows from it.
 func ReadSteps[C, R any](read func(ctx context.Context, at C) (R, error), write func(ctx context.Context, at *C, found R, p *Progress) error) Step {
-	return func(ctx context.Context, p Progress) (Write, error) {
-		at, err := place[C](p)
+	return func(ctx context.Context, r *Run) (Write, error) {
+		at, err := place[C](r.Progress)
 		if err != nil {
 			return nil, err
 		}
@@ -149,25 +168,43 @@ type Kind struct {
 	Every func() time.Duration
 	// Limit is how long a step may take; if it is zero, the database's own limits hold, see storage.Options.
 	Limit time.Duration
-	Step  Step
+	// Accept says what is wrong with the argument that a request gives a job, or that its caller may not ask for that. The
+	// job then knows who asked, see [Job.Asker]. Nil if the kind takes no argument.
+	Accept func(ctx context.Context, asker *auth.Principal, argument string) error
+	Step   Step
 }
 
 // Job is some work.
 type Job struct {
 	ID                               ulid.ULID
-	Kind, State                      string
+	Kind, Argument, State            string
 	Scheduled                        bool
 	CreatedAt, StartedAt, FinishedAt time.Time
 	Progress
 	Error  string
-	Worked int64     // microseconds
-	Active string    // the kind, while the job is queued or running
-	Node   ulid.ULID // that runs it, zero if none does
-	Turn   int64     // how many times it has been begun or taken over, so that whoever lost it can tell
+	asker  json.RawMessage // see [Job.Asker]
+	Worked int64           // microseconds
+	Active string          // the kind, while the job is queued or running
+	Node   ulid.ULID       // that runs it, zero if none does
+	Turn   int64           // how many times it has been begun or taken over, so that whoever lost it can tell
 }
 
 // milliseconds is how long a job has been worked at.
 func (j *Job) milliseconds() int64 { return j.Worked / 1000 }
+
+// Asker is who asked for a job that has an argument, with the permissions that they had then, but without their name,
+// since users go.
+func (j *Job) Asker() (*auth.Principal, error) {
+	asker := &auth.Principal{}
+	return asker, json.Unmarshal(j.asker, asker)
+}
+
+func (j *Job) askedBy(principal *auth.Principal) (err error) {
+	asker := *principal
+	asker.Name = ""
+	j.asker, err = json.Marshal(asker)
+	return err
+}
 
 // Schema is the entity job.
 var Schema = resource.Schema[Job]{
@@ -176,6 +213,8 @@ var Schema = resource.Schema[Job]{
 	ID:  func(j *Job) *ulid.ULID { return &j.ID },
 	Attributes: []resource.Attribute[Job]{
 		resource.Attr("kind", func(j *Job) *string { return &j.Kind }).Required().Fixed().Filter(resource.Eq).Example("recount"),
+		resource.Attr("argument", func(j *Job) *string { return &j.Argument }).Nullable().Fixed().Confidential().MaxLength(maxArgument).
+			Doc("What the kind is to do it to: of export the list that is to be in the file, as it is asked for, users?filter[status]=active."),
 		resource.Attr("state", func(j *Job) *string { return &j.State }).ReadOnly().OneOf(Queued, Running, Done, Failed, Cancelled).Filter(resource.Eq),
 		resource.Attr("scheduled", func(j *Job) *bool { return &j.Scheduled }).ReadOnly().Filter(resource.Eq).
 			Doc("Whether it was queued by itself, since it was time. Of those that are done only the last one of each kind is kept."),
@@ -194,6 +233,7 @@ var Schema = resource.Schema[Job]{
 			Doc("How long it has been worked at, in milliseconds. The time of steps that were cut off is not counted."),
 		resource.Attr("report", func(j *Job) *[]string { return &j.Progress.Report }).ReadOnly().Quiet().Doc("What is worth knowing of the outcome."),
 		resource.Attr("error", func(j *Job) *string { return &j.Error }).Nullable().ReadOnly().MaxLength(maxError).Doc("Why it failed."),
+		resource.Attr("asker", func(j *Job) *json.RawMessage { return &j.asker }).Nullable().Hidden().Quiet(),
 		resource.Attr("checkpoint", func(j *Job) *json.RawMessage { return &j.Progress.checkpoint }).Nullable().Hidden().Quiet(),
 		resource.Attr("worked", func(j *Job) *int64 { return &j.Worked }).Hidden().Quiet(),
 		resource.Attr("active", func(j *Job) *string { return &j.Active }).Nullable().Unique().Hidden().Quiet(),
@@ -223,8 +263,13 @@ func (k *Keeper) Type() resource.Type[Job] {
 // create queues jobs that requests give.
 func (k *Keeper) create(ctx context.Context, jobs ...*Job) error {
 	for _, j := range jobs {
-		if kinds := k.config.Kinds(); find(kinds, j.Kind) == nil {
+		kinds := k.config.Kinds()
+		kind := find(kinds, j.Kind)
+		if kind == nil {
 			return resource.Errorf(resource.Invalid, "must be one of %s", strings.Join(names(kinds), ", ")).At("attributes", "kind")
+		}
+		if err := kind.accept(ctx, j); err != nil {
+			return err
 		}
 		j.State, j.Active = Queued, j.Kind
 		if err := busy(k.config.Jobs.Create(ctx, j)); err != nil {
@@ -232,6 +277,31 @@ func (k *Keeper) create(ctx context.Context, jobs ...*Job) error {
 		}
 	}
 	return nil
+}
+
+// accept gives a job its argument. What is wrong with that is an error about the attribute, whatever it is an error of.
+func (k *Kind) accept(ctx context.Context, j *Job) error {
+	switch {
+	case k.Accept == nil && j.Argument == "":
+		return nil
+	case k.Accept == nil:
+		return resource.Errorf(resource.Invalid, "must not be given: %s takes none", k.Name).At("attributes", "argument")
+	case j.Argument == "":
+		return resource.Errorf(resource.Required, "%s needs one", k.Name).At("attributes", "argument")
+	}
+	asker := resource.PrincipalOf(ctx)
+	err := k.Accept(ctx, asker, j.Argument)
+	if err == nil {
+		return j.askedBy(asker)
+	}
+	var problems resource.Errors
+	for _, e := range resource.AllErrors(err) {
+		if status := resource.Codes[e.Code].Status; status == 400 || status == 404 {
+			e = resource.Errorf(resource.Invalid, "%s", e.Detail).At("attributes", "argument")
+		}
+		problems = append(problems, e)
+	}
+	return problems
 }
 
 // busy is an error with what it means that another job of the kind is active.

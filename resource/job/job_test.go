@@ -253,8 +253,8 @@ func TestFails(t *testing.T) {
 			resource.Errorf(resource.Unavailable, "away"), resource.Errorf(resource.Unavailable, "still away"),
 			resource.Errorf(resource.Conflict, "the tide is\x00 out"), errors.New("a secret of the program"),
 		}
-		w.kinds = []job.Kind{{Name: "count", Step: func(ctx context.Context, p job.Progress) (job.Write, error) {
-			write, err := w.counting(3, func(context.Context, int64) error { return nil })(ctx, p)
+		w.kinds = []job.Kind{{Name: "count", Step: func(ctx context.Context, r *job.Run) (job.Write, error) {
+			write, err := w.counting(3, func(context.Context, int64) error { return nil })(ctx, r)
 			return func(ctx context.Context, p *job.Progress) error {
 				if err := write(ctx, p); err != nil || p.Done != 2 {
 					return err
@@ -380,6 +380,67 @@ func TestScheduled(t *testing.T) {
 		events, err := w.database.Events().List(t.Context(), resource.Query{Window: pagination.First(10)})
 		if err != nil || len(events.Rows) != 0 {
 			t.Errorf("%+v %v", events, err)
+		}
+	})
+}
+
+// A step that takes long tells how far it is, and is told when it is to end.
+func TestTells(t *testing.T) {
+	onBoth(t, func(w *world) {
+		further, ended := make(chan struct{}), make(chan error, 10)
+		var after atomic.Int64
+		w.kinds = []job.Kind{{Name: "count", Step: func(ctx context.Context, r *job.Run) (job.Write, error) {
+			r.After(func() { after.Add(1) })
+			for i := int64(1); ; i++ {
+				time.Sleep(15 * time.Millisecond) // longer than between two looks
+				if err := r.Tell(ctx, i, 100); err != nil {
+					ended <- err
+					return nil, err
+				}
+				select {
+				case <-further:
+					return func(_ context.Context, p *job.Progress) error {
+						p.Done = 100
+						p.Finish()
+						return nil
+					}, nil
+				default:
+				}
+			}
+		}}}
+		w.node()
+		tells := func(id ulid.ULID) {
+			for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+				j, err := w.jobs.Get(w.Context(), id)
+				if err != nil {
+					w.Fatal(err)
+				}
+				if j.State == job.Running && j.Progress.Done > 1 && j.Total == 100 && j.Worked > 0 {
+					return
+				}
+				if time.Since(begun) > 20*time.Second {
+					w.Fatalf("nothing is told: %+v", j)
+				}
+			}
+		}
+		id := w.queue("count")
+		tells(id)
+		if err := w.act("cancel", id); err != nil {
+			w.Fatal(err)
+		}
+		<-ended
+		id = w.queue("count")
+		tells(id)
+		w.enabled.Store(false)
+		if err := <-ended; !resource.Is(err, resource.Unavailable) {
+			w.Error(err)
+		}
+		w.becomes(id, job.Queued)
+		w.enabled.Store(true)
+		tells(id)
+		further <- struct{}{}
+		if j := w.becomes(id, job.Done); j.Progress.Done != 100 || after.Load() != 3 {
+			w.Errorf("%+v, after %d steps", j, after.Load())
 		}
 	})
 }

@@ -266,7 +266,7 @@ func (r *runner) work(ctx context.Context, kind *Kind, id ulid.ULID, turn int64)
 			lates = 0
 		}
 		passes := lates < maxLate && (resource.Is(err, resource.Unavailable) || resource.Is(err, resource.Maintenance))
-		if err != nil && err != errOver && !passes && ctx.Err() == nil {
+		if err != nil && !errors.Is(err, errOver) && !passes && ctx.Err() == nil {
 			r.config.Log.ErrorContext(ctx, "a job has failed", "job", id, "kind", kind.Name, "error", err)
 			err = r.fail(ctx, id, turn, err)
 		}
@@ -312,7 +312,31 @@ func (r *runner) step(ctx context.Context, kind *Kind, id ulid.ULID, turn int64)
 	if !row.held(turn) {
 		return errOver
 	}
-	write, err := kind.Step(ctx, row.Progress)
+	run := &Run{Job: *row}
+	run.tell = func(ctx context.Context, done, total int64) error {
+		if time.Since(begun) < r.config.Interval {
+			return nil
+		}
+		if !r.config.Enabled() {
+			return resource.Errorf(resource.Unavailable, "jobs are not done just now")
+		}
+		now := time.Now()
+		err := r.change(ctx, id, turn, func(_ context.Context, row *Job) error {
+			row.Done, row.Total = done, total
+			row.Worked += now.Sub(begun).Microseconds()
+			return nil
+		})
+		if err == nil {
+			begun = now
+		}
+		return err
+	}
+	defer func() {
+		for _, do := range run.after {
+			do()
+		}
+	}()
+	write, err := kind.Step(ctx, run)
 	if err != nil {
 		return late(ctx, err)
 	}
