@@ -28,13 +28,27 @@ type queue struct{ places, running lane }
 // lane admits as many at once as its capacity.
 type lane chan struct{}
 
+// lanes are by account: one attempt at a time, so that no more are counted than are made.
+type lanes [64]lane
+
+func newLanes() *lanes {
+	all := &lanes{}
+	for i := range all {
+		all[i] = make(lane, 1)
+	}
+	return all
+}
+
+// of is the lane of an account, by a key made of its name.
+func (l *lanes) of(account cacheKey) lane { return l[int(account[0])%len(l)] }
+
 // newQueue admits n at once, and has so many more wait for each of them.
 func newQueue(n, behind int) *queue {
 	return &queue{places: make(lane, n*(1+behind)), running: make(lane, n)}
 }
 
 // turn is what somebody holds of a queue.
-type turn struct{ held []lane } // that of those who run is the last one
+type turn struct{ held []lane }
 
 // enter waits for a turn: in the order of the lanes that are given, which hold up nobody else, and then for one of all.
 // Its error is ErrBusy.
@@ -57,16 +71,10 @@ func (q *queue) enter(ctx context.Context, first ...lane) (*turn, error) {
 	return t, nil
 }
 
-// yield lets somebody else run, but nobody into the lanes: for who runs, and has something else to wait for.
-func (t *turn) yield() {
-	last := len(t.held) - 1
-	<-t.held[last]
-	t.held = t.held[:last]
-}
-
-// leave lets the next one in.
+// leave lets the next one in. To leave again does nothing.
 func (t *turn) leave() {
 	for _, l := range t.held {
 		<-l
 	}
+	t.held = nil
 }

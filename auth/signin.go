@@ -48,16 +48,17 @@ type PasswordsConfig struct {
 type Passwords struct {
 	config   PasswordsConfig
 	verified *verified
-	lanes    [64]lane // by account: one attempt at a time, so that no more are counted than are made
+	hashed   *lanes // of attempts with a password that may be kept here
+	asked    *lanes // of those that Elsewhere is asked about, which may take long
+	asking   *queue // of the latter
 }
+
+// Elsewhere is asked by so many at once, and behind each of them some more wait.
+const maxAsking, waitAsking = 16, 7
 
 // NewPasswords signs in the accounts that the configuration's Lookup finds.
 func NewPasswords(config PasswordsConfig) *Passwords {
-	p := &Passwords{config: config, verified: newVerified()}
-	for i := range p.lanes {
-		p.lanes[i] = make(lane, 1)
-	}
-	return p
+	return &Passwords{config: config, verified: newVerified(), hashed: newLanes(), asked: newLanes(), asking: newQueue(maxAsking, waitAsking)}
 }
 
 // maxUsername is how many bytes the name of an account may have.
@@ -81,13 +82,14 @@ func (p *Passwords) SignIn(ctx context.Context, username, password string) (who 
 	if err := p.config.Limiter.Check(ctx, SignInAttempt, username); err != nil {
 		return nil, "", err
 	}
-	if who, hash, err = p.try(ctx, key, username, password); err == nil {
-		return who, hash, nil
-	}
-	if errors.Is(err, ErrInvalid) && p.config.Failed != nil {
+	return p.try(ctx, key, username, password)
+}
+
+// failed tells of an attempt that was wrong.
+func (p *Passwords) failed(ctx context.Context, who *Principal) {
+	if p.config.Failed != nil {
 		p.config.Failed(ctx, who)
 	}
-	return nil, "", err
 }
 
 // remembered is who signed in by the same credentials just now, nil if nobody did, or if their password is another one
@@ -104,9 +106,9 @@ func (p *Passwords) remembered(ctx context.Context, key cacheKey, username strin
 	return account.Principal, account.Hash, nil
 }
 
-// try is one attempt, once it is its turn. With ErrInvalid it returns whose account it was about.
+// try is one attempt, once it is its turn.
 func (p *Passwords) try(ctx context.Context, key cacheKey, username, password string) (who *Principal, hash string, err error) {
-	turn, err := hashing.enter(ctx, p.lanes[int(p.verified.key(username)[0])%len(p.lanes)])
+	turn, err := hashing.enter(ctx, p.hashed.of(p.verified.key(username)))
 	if err != nil {
 		return nil, "", err
 	}
@@ -118,27 +120,29 @@ func (p *Passwords) try(ctx context.Context, key cacheKey, username, password st
 	if err != nil {
 		return nil, "", err
 	}
-	var id ulid.ULID
-	if account.Principal != nil {
-		id = account.Principal.ID
-	}
-	giveBack, err := p.config.Limiter.Reserve(ctx, SignInAttempt, username, id)
-	if err != nil {
-		return nil, "", err
-	}
-	match, err := verify(account.Hash, password)
-	if err == nil && !match {
-		turn.yield() // lest whoever has a password here waits for who is asked
-		if account, err = p.elsewhere(ctx, account, username, password); err != nil {
-			return account.Principal, "", err
+	giveBack := func() {}
+	elsewhere := account.Hash == "" && p.config.Elsewhere != nil
+	if !elsewhere { // else it is counted when it is made
+		if giveBack, err = p.reserve(ctx, account, username); err != nil {
+			return nil, "", err
 		}
 	}
-	giveBack()
+	match, err := verify(account.Hash, password)
 	if err != nil {
 		return nil, "", err
 	}
+	if !match {
+		turn.leave() // lest whoever has a password here waits for who is asked
+		if elsewhere {
+			return p.elsewhere(ctx, key, account, username, password)
+		}
+		err = p.nobody(ctx, username)
+		p.failed(ctx, account.Principal) // whatever comes of that
+		return nil, "", err
+	}
+	giveBack()
 	hash = account.Hash
-	if p.config.Rehash != nil && hash != "" && !isCurrent(hash) {
+	if p.config.Rehash != nil && !isCurrent(hash) {
 		renewed, err := newHash(password)
 		if err != nil {
 			return nil, "", err
@@ -151,21 +155,61 @@ func (p *Passwords) try(ctx context.Context, key cacheKey, username, password st
 	return account.Principal, hash, nil
 }
 
-// elsewhere is the account of a name whose password is kept elsewhere. Of any other it asks about nobody, so that the time
-// does not tell whether there is an account.
-func (p *Passwords) elsewhere(ctx context.Context, account Account, username, password string) (Account, error) {
-	if p.config.Elsewhere == nil {
-		return account, ErrInvalid
+// reserve counts an attempt on the account of a name before it is made.
+func (p *Passwords) reserve(ctx context.Context, account Account, username string) (giveBack func(), err error) {
+	var id ulid.ULID
+	if account.Principal != nil {
+		id = account.Principal.ID
+	}
+	return p.config.Limiter.Reserve(ctx, SignInAttempt, username, id)
+}
+
+// elsewhere is an attempt on an account without a password here, or on none. About one that may not sign in by a password
+// kept elsewhere, nobody is asked about.
+func (p *Passwords) elsewhere(ctx context.Context, key cacheKey, account Account, username, password string) (who *Principal, hash string, err error) {
+	turn, err := p.asking.enter(ctx, p.asked.of(p.verified.key(username)))
+	if err != nil {
+		return nil, "", err
+	}
+	defer turn.leave()
+	if who, hash, err = p.remembered(ctx, key, username); who != nil || err != nil { // by who was in the lane before
+		return who, hash, err
+	}
+	giveBack, err := p.reserve(ctx, account, username)
+	if err != nil {
+		return nil, "", err
 	}
 	if account.Principal != nil && !account.Elsewhere {
-		username, password = "", ""
+		err = p.config.Elsewhere(ctx, "", "")
+	} else {
+		err = p.config.Elsewhere(ctx, username, password)
 	}
-	if err := p.config.Elsewhere(ctx, username, password); err != nil {
-		return account, err
+	if err == nil {
+		if account, err = p.config.Lookup(ctx, username); err == nil && !account.Elsewhere {
+			err = ErrInvalid
+		}
 	}
-	account, err := p.config.Lookup(ctx, username)
-	if err == nil && !account.Elsewhere {
-		err = ErrInvalid
+	if errors.Is(err, ErrInvalid) {
+		p.failed(ctx, account.Principal)
 	}
-	return account, err
+	if err != nil {
+		return nil, "", err
+	}
+	giveBack()
+	p.verified.add(key, account.Hash, p.config.Clock())
+	return account.Principal, account.Hash, nil
+}
+
+// nobody asks elsewhere about nobody, after a wrong password of somebody here, so that the time does not tell that there
+// is an account. It returns ErrInvalid, or the error of who is asked.
+func (p *Passwords) nobody(ctx context.Context, username string) error {
+	if p.config.Elsewhere == nil {
+		return ErrInvalid
+	}
+	turn, err := p.asking.enter(ctx, p.asked.of(p.verified.key(username)))
+	if err != nil {
+		return err
+	}
+	defer turn.leave()
+	return p.config.Elsewhere(ctx, "", "")
 }

@@ -213,7 +213,7 @@ func (a *app) rehash(ctx context.Context, who *auth.Principal, former, renewed s
 // attempt has failed all the same.
 func (a *app) signInFailed(ctx context.Context, who *auth.Principal) {
 	a.metrics.failures.Inc()
-	ctx, cancel := context.WithTimeout(ctx, notePatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), notePatience) // who guesses may hang up first
 	defer cancel()
 	var target resource.Identifier
 	if who != nil {
