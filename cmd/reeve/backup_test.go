@@ -141,7 +141,7 @@ func TestBackup(t *testing.T) {
 		}
 
 		want := inBackup(t, path)
-		for _, target := range []string{sqliteURI(t), sealed(t, storagetest.Postgres(t))} {
+		for _, target := range []string{emptyLike(t, "sqlite:"), emptyLike(t, "postgres:")} {
 			if err := (restore{File: path}).Run(t.Context(), configured(t, target)); err != nil {
 				t.Fatal(err)
 			}
@@ -252,7 +252,7 @@ func TestRestoreRefuses(t *testing.T) {
 func emptyLike(t *testing.T, uri string) string {
 	t.Helper()
 	if strings.HasPrefix(uri, "sqlite:") {
-		return sqliteURI(t)
+		return sealed(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db"))
 	}
 	return sealed(t, storagetest.Postgres(t))
 }

@@ -19,10 +19,6 @@ import (
 	"time"
 )
 
-func sqliteURI(t *testing.T) string {
-	return sealed(t, "sqlite://"+filepath.Join(t.TempDir(), "reeve.db"))
-}
-
 func TestListenersServeWhatTheyName(t *testing.T) {
 	s := start(t, sqliteURI(t), `
 http:

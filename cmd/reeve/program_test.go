@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/oklog/ulid/v2"
@@ -44,8 +46,8 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-// onBoth runs a test on SQLite and on a PostgreSQL server, each with an empty database, while other tests run: most wait
-// more than they work.
+// onBoth runs a test on SQLite and on a PostgreSQL server, each with a database of its own in which the tables are made,
+// while other tests run: most wait more than they work.
 func onBoth(t *testing.T, test func(t *testing.T, uri string)) {
 	t.Parallel()
 	oneByOne(t, test)
@@ -55,7 +57,51 @@ func onBoth(t *testing.T, test func(t *testing.T, uri string)) {
 // would be turned away: no other runs at the same time.
 func oneByOne(t *testing.T, test func(t *testing.T, uri string)) {
 	t.Run("sqlite", func(t *testing.T) { test(t, sqliteURI(t)) })
-	t.Run("postgres", func(t *testing.T) { test(t, sealed(t, storagetest.Postgres(t))) })
+	t.Run("postgres", func(t *testing.T) { test(t, sealed(t, postgresURI(t))) })
+}
+
+// postgresURI is a database on PostgreSQL, sqliteURI a file, each with the tables: making them takes longer than most
+// tests.
+var postgresURI = storagetest.Template(migrated)
+
+func sqliteURI(t *testing.T) string {
+	t.Helper()
+	content, err := sqliteFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "reeve.db")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return sealed(t, "sqlite://"+path)
+}
+
+var sqliteFile = sync.OnceValues(func() (content []byte, err error) {
+	folder, err := os.MkdirTemp("", "reeve-template-")
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(folder, "reeve.db")
+	if err = migrated("sqlite://" + path); err == nil {
+		content, err = os.ReadFile(path)
+	}
+	return content, errors.Join(err, os.RemoveAll(folder))
+})
+
+// migrated makes the tables of the program in a database. It does not open modules: which of them the first start loads is
+// for each test's configuration to say.
+func migrated(uri string) error {
+	ctx := context.Background()
+	c, err := readConfiguration("", environment(uri), nil)
+	if err != nil {
+		return err
+	}
+	a, err := open(ctx, c)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.database.Migrate(ctx), a.database.Close())
 }
 
 // The blocks clients and policy of the document's example.

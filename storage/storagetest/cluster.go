@@ -213,8 +213,14 @@ func (c *Cluster) Close() error {
 // Database makes an empty database, to be dropped when the test ends, and returns its URL.
 func (c *Cluster) Database(tb testing.TB) string {
 	tb.Helper()
+	return c.copy(tb, "template0")
+}
+
+// copy makes a database as another is, which nobody is connected to. It is dropped when the test ends.
+func (c *Cluster) copy(tb testing.TB, template string) string {
+	tb.Helper()
 	name := fmt.Sprintf("test%d", c.databases.Add(1))
-	if err := c.run("createdb", "--host", c.dir, "--username", "postgres", name); err != nil {
+	if err := c.run("createdb", "--host", c.dir, "--username", "postgres", "--template", template, name); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {

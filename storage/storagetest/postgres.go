@@ -19,3 +19,27 @@ func Postgres(tb testing.TB) string {
 	}
 	return cluster.Database(tb)
 }
+
+// Template makes databases as [Postgres] does, each as prepare has left the first one: that is done once, when it is first
+// needed, and is over when it returns.
+func Template(prepare func(uri string) error) func(tb testing.TB) string {
+	const name = "template"
+	prepared := sync.OnceValues(func() (*Cluster, error) {
+		cluster, err := shared()
+		if err == nil {
+			err = cluster.run("createdb", "--host", cluster.dir, "--username", "postgres", name)
+		}
+		if err == nil {
+			err = prepare(cluster.URL(name))
+		}
+		return cluster, err
+	})
+	return func(tb testing.TB) string {
+		tb.Helper()
+		cluster, err := prepared()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return cluster.copy(tb, name)
+	}
+}
