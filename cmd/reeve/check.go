@@ -21,8 +21,12 @@ func (cmd check) Run(ctx context.Context, c *configuration) error {
 	}
 	defer a.close()
 	found, err := a.database.Check(ctx, !cmd.DryRun)
+	byTable := map[string]int{}
+	for _, f := range found {
+		byTable[f.Table]++
+	}
 	if err == nil && !cmd.DryRun {
-		err = a.noteDrift(ctx, found)
+		err = a.noteDrift(ctx, byTable)
 	}
 	wrong := 0
 	for _, f := range found {

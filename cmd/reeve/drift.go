@@ -8,7 +8,6 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"reeve/resource"
-	"reeve/storage"
 )
 
 // drift is what the last check of the database has found, by a job recount or by reeve check.
@@ -28,12 +27,8 @@ var driftSchema = resource.Schema[drift]{
 	},
 }
 
-// noteDrift keeps what a check has found.
-func (a *app) noteDrift(ctx context.Context, found []storage.Finding) error {
-	wrong := map[string]int{}
-	for _, f := range found {
-		wrong[f.Table]++
-	}
+// noteDrift keeps how much a check has found, by table.
+func (a *app) noteDrift(ctx context.Context, wrong map[string]int) error {
 	text, err := json.Marshal(wrong)
 	if err != nil {
 		return err

@@ -18,7 +18,7 @@ import (
 // recount is the kind of job that does what reeve check does.
 func (a *app) recount() job.Kind {
 	return job.Kind{
-		Name: "recount", Doc: "Compare what the database keeps twice, as totals with the rows that they count, and repair it. The report says what was wrong.",
+		Name: "recount", Doc: "Compare what the database keeps twice, as totals with the rows that they count, and folded texts, by which is searched, with those that they are made of, and repair it. The report says what was wrong.",
 		Limit: time.Hour, // ten million rows are counted at once
 		Step: job.ReadSteps(
 			func(ctx context.Context, at recounting) (storage.Part, error) {
@@ -30,24 +30,28 @@ func (a *app) recount() job.Kind {
 						return err
 					}
 				}
+				if at.Wrong == nil {
+					at.Wrong = map[string]int{}
+				}
 				for _, found := range part.Found {
 					p.Note("%s", found)
+					at.Wrong[found.Table]++
 				}
-				at.Place, at.Found = part.Next, append(at.Found, part.Found...)
+				at.Place = part.Next
 				p.Done, p.Total = int64(part.Done), int64(part.Total)
 				if part.Done < part.Total {
 					return nil
 				}
 				p.Finish()
-				return a.noteDrift(ctx, at.Found)
+				return a.noteDrift(ctx, at.Wrong)
 			}),
 	}
 }
 
-// recounting is where a recount stands, and what it has found.
+// recounting is where a recount stands, and how much it has found, by table.
 type recounting struct {
 	Place storage.Place
-	Found []storage.Finding
+	Wrong map[string]int
 }
 
 // reEncrypt is the kind of job that ends what a rotation of data keys begins.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -15,6 +16,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/oklog/ulid/v2"
 
+	"reeve/auth"
+	"reeve/fixtures"
 	"reeve/resource"
 	"reeve/resource/authenticator"
 	"reeve/resource/job"
@@ -247,6 +250,65 @@ func TestRotationTakenOver(t *testing.T) {
 		}
 		if len(sealed) != n {
 			t.Errorf("there are %d", len(sealed))
+		}
+	})
+}
+
+// TestSearchRebuilt spoils by hand the folded texts by which is searched, and kills a node that recounts, while rows change:
+// in the end all is found again.
+func TestSearchRebuilt(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		prepare(t, uri)
+		a := opened(t, uri)
+		if err := fixtures.Generate(t.Context(), a.database, a.stores(), 12_000, func(int) {}); err != nil {
+			t.Fatal(err)
+		}
+		user, err := resource.Only(t.Context(), a.users.List, "username", "quentin")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := launch(t, uri, everything)
+		db := p.hand()
+		defer db.Close()
+		if _, err := db.ExecContext(t.Context(), "UPDATE users SET username_folded = 'nobody', display_name_folded = 'nobody', email_folded = 'nobody'"); err != nil {
+			t.Fatal(err)
+		}
+		searched := func(s *server, part string) any { return dig(s.get("users?filter[search]="+part), "meta", "count") }
+		if n := searched(p.server, "QUENT"); n != 0.0 {
+			t.Fatalf("%v are found", n)
+		}
+		over := make(chan struct{})
+		var writers sync.WaitGroup
+		writers.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-over:
+					return
+				case <-time.After(20 * time.Millisecond):
+				}
+				ops := []resource.Operation{
+					{Verb: resource.Update, Type: "user", ID: user.ID, Body: resource.Body{Attributes: map[string]any{"display_name": fmt.Sprint("Tralfamadorian ", n)}}},
+					{Verb: resource.Create, Type: "user", Body: resource.Body{Attributes: map[string]any{"username": fmt.Sprint("meanwhile-", n), "display_name": "Meanwhile"}}},
+				}
+				for i := range ops {
+					ops[i].Principal = auth.System
+				}
+				if _, err := a.engine.Do(t.Context(), ops...); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		p, ended := p.takenOver(uri, "recount", 1)
+		close(over)
+		writers.Wait()
+		if report := fmt.Sprint(dig(ended, "report")); !strings.Contains(report, "1000 rows have another text in username_folded than in username (repaired)") {
+			t.Error(report)
+		}
+		p.sound()
+		for part, want := range map[string]int{"QUENT": 1, "Tralfamadorian": 1, "mEANWHILE": p.count("SELECT count(*) FROM users WHERE display_name = 'Meanwhile'"), "nobody": 0} {
+			if n := searched(p.server, part); n != float64(want) {
+				t.Errorf("%s: %v are found, and not %d", part, n, want)
+			}
 		}
 	})
 }
