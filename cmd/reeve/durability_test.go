@@ -21,12 +21,13 @@ import (
 	"time"
 
 	"reeve/fixtures"
+	"reeve/resource/job"
 	"reeve/storage/storagetest"
 )
 
 var (
 	kills = flag.Int("kills", 5, "how many times TestKill kills the program on each database")
-	gone  = flag.Duration("gone", time.Second, "how long the database is gone in TestDatabaseGone")
+	gone  = flag.Duration("gone", time.Second, "how long the database is gone in TestDatabaseGone and TestWorkersGoOn")
 )
 
 // asProgram is the variable that has the test binary be the program.
@@ -452,6 +453,109 @@ func TestDatabaseGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.recovered()
+}
+
+// TestWorkersGoOn takes PostgreSQL away while deliveries, a job, an alert and messages are under way. When it is back they go on by
+// themselves, and nothing is lost, nor done twice that must be done once.
+func TestWorkersGoOn(t *testing.T) {
+	t.Parallel()
+	cluster, err := storagetest.NewCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	const tokens, joined, sent = 8_000, 30, 20
+	s, r := start(t, cluster.Database(t), everything+reaching+"alerts: {interval: 1s}\n"), receive(t)
+	_, header := s.entered("listener")
+	hook := s.hook(r, "user.created")
+	alert := s.waitingAlert("2s")
+	s.becomes(s.queue("prune"), job.Done) // what is there already
+	overdue(t, s.uri, tokens)
+	for i := range joined {
+		if i == joined/2 {
+			r.status.Store(500) // the others wait for the first of them
+		}
+		s.joins(fmt.Sprint("joined-", i))
+	}
+	eventually(t, 20*time.Second, "deliveries fail", func() bool { return s.webhook(hook)["failing"] == true })
+	for i := range sent {
+		s.write(fmt.Sprint("message ", i), "listener")
+	}
+	pruning := s.queue("prune")
+	eventually(t, 20*time.Second, "the job is under way", func() bool { return dig(s.get(pruning), "data", "attributes", "progress_done") != 0.0 })
+	if err := cluster.Stop(storagetest.Immediate); err != nil {
+		t.Log("stopping at once:", err) // it says that it was killed
+	}
+	r.status.Store(204)
+	eventually(t, 20*time.Second, "nothing is answered", func() bool {
+		a, err := s.try("GET", "/api/admin/v1/"+pruning, nil)
+		return err == nil && a.StatusCode == http.StatusServiceUnavailable
+	})
+	time.Sleep(*gone)
+	if err := cluster.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "all is answered", func() bool {
+		a, err := s.try("GET", "/api/admin/v1/"+pruning, nil)
+		return err == nil && a.StatusCode == http.StatusOK
+	})
+	if state := dig(s.get(pruning), "data", "attributes", "state"); state != job.Running {
+		t.Errorf("the job was %v when the database was back", state)
+	}
+
+	// The job has finished each session once.
+	if done := dig(s.becomes(pruning, job.Done), "progress_done"); done != float64(tokens) {
+		t.Errorf("%v are counted", done)
+	}
+	told := s.count("SELECT count(*) FROM events WHERE verb = 'finish' AND target_type = 'session'")
+	if of := s.count("SELECT count(DISTINCT target_id) FROM events WHERE verb = 'finish' AND target_type = 'session'"); told != tokens || of != tokens {
+		t.Errorf("%d events of %d sessions", told, of)
+	}
+
+	// The alert has fired once.
+	s.alerted(alert, "firing")
+	s.again(alert, 2)
+	if got := fmt.Sprint(s.verbs(alert)); got != "[create fire]" {
+		t.Errorf("of the alert the trail has %s", got)
+	}
+
+	// Each event arrives, in order, and what happens then too.
+	s.joins("joined-at-last")
+	var names []string
+	eventually(t, 2*time.Minute, "the last delivery arrives", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		names = names[:0]
+		for i, a := range r.arrived {
+			if i == 0 || a.id != r.arrived[i-1].id { // it may come again
+				names = append(names, fmt.Sprint(dig(a.body, "data", "attributes", "changes", "username", "to")))
+			}
+		}
+		return len(names) > 0 && names[len(names)-1] == "joined-at-last"
+	})
+	for i := range joined {
+		if i >= len(names) || names[i] != fmt.Sprint("joined-", i) {
+			t.Fatalf("the endpoint was told of %v", names)
+		}
+	}
+	if len(names) != joined+1 {
+		t.Errorf("the endpoint was told of %v", names)
+	}
+
+	// The messages have waited.
+	s.write("message 20", "listener")
+	texts := s.listen("?events=message", header).texts(sent + 1)
+	for i, text := range texts {
+		if text != fmt.Sprint("message message ", i) {
+			t.Errorf("the listener hears %v", texts)
+			break
+		}
+	}
+	s.sound()
 }
 
 // TestConnectionsCut ends connections to PostgreSQL in the midst of transactions. What was not acknowledged may have
