@@ -326,6 +326,11 @@ var jsonCodec = codec[json.RawMessage]{
 	scan: func(src any, dst *json.RawMessage) error { return scanJSON(src, JSON, dst) },
 }
 
+// CleanText is a text as any database and answer has it: what no text may hold is replaced (U+FFFD).
+func CleanText(text string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+}
+
 // maxItems is how many strings a list may have.
 const maxItems = 1000
 

@@ -61,16 +61,7 @@ func TestErase(t *testing.T) {
 			return events
 		}
 		before := trail()
-		var left []string
-		for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); time.Sleep(500 * time.Millisecond) {
-			s.becomes(s.queue("erase"), "done")
-			if left = s.holding(t.Context(), "wildhack", "montana", "203.0.113.177"); len(left) == 0 {
-				break
-			}
-		}
-		if len(left) > 0 {
-			t.Fatal("it is left in", left)
-		}
+		s.erased("wildhack", "montana", "203.0.113.177")
 		after := trail()
 		if len(after) != len(before) || !slices.Equal(after, before) {
 			t.Errorf("the trail was\n%s\nand is\n%s", strings.Join(before, "\n"), strings.Join(after, "\n"))
@@ -82,14 +73,29 @@ func TestErase(t *testing.T) {
 		if got := s.trail("filter[target]=" + idOf(made.document)); got[0] != "create by <nil>: map[username:map[to:by-montana]]" {
 			t.Error(got)
 		}
-		if n := s.count("SELECT count(*) FROM events WHERE address IS NOT NULL AND (actor_id IS NULL OR actor_id NOT IN (SELECT id FROM users))"); n != 0 {
-			t.Errorf("%d events still have an address", n)
-		}
 		if n := s.count("SELECT count(*) FROM messages"); n != 1 {
 			t.Errorf("%d messages", n)
 		}
 		s.sound()
 	})
+}
+
+// erased waits until no column holds one of some texts, nor an event the address of who is nobody any more.
+func (s *server) erased(texts ...string) {
+	s.Helper()
+	var left []string
+	for late := time.Now().Add(2 * time.Minute); time.Now().Before(late); time.Sleep(500 * time.Millisecond) {
+		s.becomes(s.queue("erase"), "done")
+		if left = s.holding(s.Context(), texts...); len(left) == 0 {
+			break
+		}
+	}
+	if len(left) > 0 {
+		s.Fatal("it is left in", left)
+	}
+	if n := s.count("SELECT count(*) FROM events WHERE address IS NOT NULL AND (actor_id IS NULL OR actor_id NOT IN (SELECT id FROM users))"); n != 0 {
+		s.Errorf("%d events still have an address", n)
+	}
 }
 
 // holding are the columns of the database that hold one of some texts, in any case.

@@ -86,7 +86,9 @@ func (a *app) newLDAP(c *configuration, jobs job.Store) module.Module {
 	}, a.log)
 	a.directory = ldap.New(ldap.Config{
 		Database: a.database, Engine: a.engine, Accounts: a.ldapAccounts, Directory: client, Users: a.ldapUsers,
-		Roles: ldapRoles{a}, Groups: ldapGroups{a}, Mappings: func() []ldap.Mapping { return ldapMappings.In(c) }, Log: a.log,
+		Roles:    ldap.Grants{Find: idBy(&role.Schema, a.roles.List, "name"), Held: a.holding("roles"), Change: changeRoles},
+		Groups:   ldap.Grants{Find: idBy(&group.Schema, a.groups.List, "key"), Held: a.holding("group.members"), Change: changeMembers},
+		Mappings: func() []ldap.Mapping { return ldapMappings.In(c) }, Log: a.log,
 	})
 	return module.Module{
 		Name: "ldap", Doc: "Users whose passwords, names and memberships a directory keeps.",
@@ -186,38 +188,38 @@ func (a *app) ldapUsers(ctx context.Context, where resource.Condition) ([]ldap.U
 	return users, nil
 }
 
-// those are the ids of users among some who meet a condition.
-func (a *app) those(ctx context.Context, among []ulid.ULID, where resource.Condition) ([]ulid.ULID, error) {
-	var some resource.Any
-	for _, id := range among {
-		some = append(some, resource.Equal("id", id))
+// idBy finds the id of the one row that has a value in an attribute which is unique; zero if there is none.
+func idBy[T any](schema *resource.Schema[T], list func(context.Context, resource.Query) (resource.Page[T], error), attribute string) func(context.Context, string) (ulid.ULID, error) {
+	return func(ctx context.Context, value string) (id ulid.ULID, err error) {
+		found, err := resource.Only(ctx, list, attribute, value)
+		if err == nil && found != nil {
+			id = *schema.ID(found)
+		}
+		return id, err
 	}
-	page, err := a.users.List(ctx, resource.Query{
-		Where: resource.All{where, some}, Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{},
-	})
-	ids := make([]ulid.ULID, len(page.Rows))
-	for i := range page.Rows {
-		ids[i] = page.Rows[i].ID
-	}
-	return ids, err
 }
 
-// ldapRoles are the roles that the directory gives.
-type ldapRoles struct{ *app }
-
-func (r ldapRoles) Find(ctx context.Context, name string) (id ulid.ULID, err error) {
-	found, err := resource.Only(ctx, r.roles.List, "name", name)
-	if err == nil && found != nil {
-		id = found.ID
+// holding finds those among some users who have a relation to the resource with an id.
+func (a *app) holding(relation string) func(ctx context.Context, id ulid.ULID, among []ulid.ULID) ([]ulid.ULID, error) {
+	return func(ctx context.Context, id ulid.ULID, among []ulid.ULID) ([]ulid.ULID, error) {
+		var some resource.Any
+		for _, user := range among {
+			some = append(some, resource.Equal("id", user))
+		}
+		page, err := a.users.List(ctx, resource.Query{
+			Where:  resource.All{resource.Exists{Relation: relation, Condition: resource.Equal("id", id)}, some},
+			Window: pagination.First(pagination.MaxSize), Count: pagination.CountNone, Fields: []string{},
+		})
+		ids := make([]ulid.ULID, len(page.Rows))
+		for i := range page.Rows {
+			ids[i] = page.Rows[i].ID
+		}
+		return ids, err
 	}
-	return id, err
 }
 
-func (r ldapRoles) Held(ctx context.Context, id ulid.ULID, among []ulid.ULID) ([]ulid.ULID, error) {
-	return r.those(ctx, among, resource.Exists{Relation: "roles", Condition: resource.Equal("id", id)})
-}
-
-func (ldapRoles) Change(verb string, id ulid.ULID, users []ulid.ULID) (ops []resource.Operation) {
+// changeRoles are the operations that give some users a role, or take it from them.
+func changeRoles(verb string, id ulid.ULID, users []ulid.ULID) (ops []resource.Operation) {
 	for _, u := range users {
 		ops = append(ops, resource.Operation{Verb: verb, Type: user.Schema.Name, ID: u, Relationship: "roles",
 			Body: resource.Body{Relationships: map[string][]resource.Identifier{"roles": {{Type: role.Schema.Name, ID: id}}}}})
@@ -225,22 +227,8 @@ func (ldapRoles) Change(verb string, id ulid.ULID, users []ulid.ULID) (ops []res
 	return ops
 }
 
-// ldapGroups are the groups that the directory has members of.
-type ldapGroups struct{ *app }
-
-func (g ldapGroups) Find(ctx context.Context, key string) (id ulid.ULID, err error) {
-	found, err := resource.Only(ctx, g.groups.List, "key", key)
-	if err == nil && found != nil {
-		id = found.ID
-	}
-	return id, err
-}
-
-func (g ldapGroups) Held(ctx context.Context, id ulid.ULID, among []ulid.ULID) ([]ulid.ULID, error) {
-	return g.those(ctx, among, resource.Exists{Relation: "group.members", Condition: resource.Equal("id", id)})
-}
-
-func (ldapGroups) Change(verb string, id ulid.ULID, users []ulid.ULID) []resource.Operation {
+// changeMembers are the operations that make some users members of a group, or have them leave it.
+func changeMembers(verb string, id ulid.ULID, users []ulid.ULID) []resource.Operation {
 	members := make([]resource.Identifier, len(users))
 	for i, u := range users {
 		members[i] = resource.Identifier{Type: user.Schema.Name, ID: u}

@@ -88,9 +88,9 @@ func (p *Progress) Note(format string, args ...any) {
 	}
 }
 
-// clean is a text as any database keeps it.
+// clean is a text as a job keeps it.
 func clean(text string) string {
-	text = strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
+	text = resource.CleanText(text)
 	if utf8.RuneCountInString(text) > maxError {
 		text = string([]rune(text)[:maxError])
 	}

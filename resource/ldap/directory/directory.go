@@ -22,6 +22,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"reeve/resource"
 )
 
 // Config is which servers there are, and how people are found there.
@@ -162,17 +164,12 @@ func (c *Client) note(u string, err error) {
 	was := s.Reachable || s.CheckedAt.IsZero()
 	s.Reachable, s.Error, s.CheckedAt, s.until = err == nil, "", now, time.Time{}
 	if err != nil {
-		text := clean(err.Error())
+		text := resource.CleanText(err.Error())
 		s.Error, s.until = strings.ToValidUTF8(text[:min(len(text), maxError)], ""), now.Add(pause)
 		if was {
 			c.log.Warn("a server of the directory does not answer as it should", "url", u, "error", s.Error)
 		}
 	}
-}
-
-// clean is a text as any database and answer has it.
-func clean(text string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // due reports whether a server may be asked. One that did not answer is asked by one at a time.
@@ -332,7 +329,7 @@ func (c *Client) ask(ctx context.Context, config Config, question func(conn *con
 func refusal(err error) error {
 	var result *ldap.Error
 	if errors.As(err, &result) && result.ResultCode < ldap.ErrorNetwork && !ldap.IsErrorAnyOf(err, ldap.LDAPResultBusy, ldap.LDAPResultUnavailable) {
-		return fmt.Errorf("%w: %s", ErrRefused, clean(err.Error()))
+		return fmt.Errorf("%w: %s", ErrRefused, resource.CleanText(err.Error()))
 	}
 	return err
 }
@@ -352,7 +349,7 @@ func (c Config) person(e *ldap.Entry) Person {
 		return value
 	}
 	return Person{
-		DN: clean(e.DN), ID: hex.EncodeToString(e.GetEqualFoldRawAttributeValue(c.ID)),
+		DN: resource.CleanText(e.DN), ID: hex.EncodeToString(e.GetEqualFoldRawAttributeValue(c.ID)),
 		Username: strings.ToLower(text(c.Username)), Email: text(c.Email), DisplayName: text(c.DisplayName),
 	}
 }
