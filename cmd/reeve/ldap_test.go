@@ -30,6 +30,7 @@ func people(n int) (uids []string) {
 func directed(s *ldaptest.Server) string {
 	held.add(ldaptest.ReaderPassword, "the configuration")
 	return fmt.Sprintf(`
+database: {timeout: 1m} # hundreds who become a group are thousands of contacts
 auth:
   sign_in: {per_address: 0}
   ldap:
@@ -39,6 +40,7 @@ auth:
     bind_password: %q
     user_base: %q
     timeout: 2s
+    sync_interval: 0
     mappings:
       - {group_dn: "cn=admins,%[6]s", roles: [admin]}
       - {group_dn: "cn=crew,%[6]s", groups: [crew]}
@@ -294,7 +296,7 @@ func TestLDAPErase(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		uid := person(1)
 		directory := ldaptest.Start(t, people(2), map[string][]string{"admins": {uid}, "crew": {uid}})
-		s := start(t, uri, everything+directed(directory)+"\ndatabase: {timeout: 10s}\n")
+		s := start(t, uri, everything+directed(directory))
 		s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"key": "crew", "name": "Crew"}, nil))
 		if a := s.signIn(uid, ldaptest.Password(uid)); a.StatusCode != 200 {
 			t.Fatal(a.StatusCode)

@@ -39,7 +39,8 @@ func Password(uid string) string { return "password-of-" + uid }
 // DN is that of a person.
 func DN(uid string) string { return "uid=" + uid + "," + People }
 
-// Server is a slapd that lets anybody read who has signed in, but groups the Reader alone, and that listens on a port for StartTLS and one for TLS, at 127.0.0.1. It ends with its test.
+// Server is a slapd that lets anybody read who has signed in, but groups the Reader alone. It listens on a port for StartTLS
+// and one for TLS, at 127.0.0.1, and ends with its test.
 type Server struct {
 	testing.TB
 	URL, TLSURL string // ldap:// and ldaps://
