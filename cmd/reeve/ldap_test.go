@@ -30,7 +30,6 @@ func people(n int) (uids []string) {
 func directed(s *ldaptest.Server) string {
 	held.add(ldaptest.ReaderPassword, "the configuration")
 	return fmt.Sprintf(`
-database: {timeout: 1m} # hundreds who become a group are thousands of contacts
 auth:
   sign_in: {per_address: 0}
   ldap:
@@ -52,7 +51,7 @@ func TestLDAPScript(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		all := people(1500)
 		directory := ldaptest.Start(t, append(all, "quentin"), map[string][]string{"admins": {"person-0001"}, "crew": all[:700]})
-		s := start(t, uri, everything+directed(directory))
+		s := start(t, uri, everything+directed(directory)+"database: {timeout: 1m}\n") // hundreds who become a group are thousands of contacts
 		s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"key": "crew", "name": "Crew"}, nil))
 		s.script("ldap.sh", "LDAP_URL="+directory.URL, "LDAP_CA="+directory.CAFile, "LDAP_ROOT="+ldaptest.Root, "LDAP_ROOT_PASSWORD="+ldaptest.RootPassword, "LDAP_PEOPLE="+ldaptest.People)
 	})

@@ -159,8 +159,7 @@ var kindWords = map[Kind]string{
 // parse reads a value from a JSON-like one.
 func parse[T any](kind Kind, v any) (value T, err error) {
 	if kind == Duration {
-		text, _ := v.(string)
-		d, err := time.ParseDuration(text)
+		d, err := time.ParseDuration(fmt.Sprint(v)) // 0 needs no unit
 		if err != nil {
 			return value, errors.New(kindWords[kind])
 		}

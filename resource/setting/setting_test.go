@@ -106,6 +106,10 @@ func TestValues(t *testing.T) {
 	if each.In(s)[0].Place != "roof" || lit.In(s) || burns.In(s) != 2*time.Minute || many.In(s) != 3 {
 		t.Error("by texts:", each.In(s), lit.In(s), burns.In(s), many.In(s))
 	}
+	take(t, s, environment(map[string]any{"lamps.burns": "0"}))
+	if burns.In(s) != 0 {
+		t.Error("0 needs no unit:", burns.In(s))
+	}
 	if other := store(t); !lit.In(other) {
 		t.Error("two stores know of each other")
 	}
