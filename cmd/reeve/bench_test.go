@@ -24,6 +24,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -314,7 +315,7 @@ type child struct {
 
 // stop ends the process gracefully.
 func (p *child) stop() {
-	_ = p.cmd.Process.Signal(os.Interrupt) // it may have ended
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended; os.Interrupt is ignored in the background of a shell
 	_ = p.cmd.Wait()
 }
 
