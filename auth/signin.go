@@ -58,14 +58,17 @@ const maxAsking, waitAsking = 16, 7
 
 // NewPasswords signs in the accounts that the configuration's Lookup finds.
 func NewPasswords(config PasswordsConfig) *Passwords {
-	return &Passwords{config: config, verified: newVerified(), hashed: newLanes(), asked: newLanes(), asking: newQueue(maxAsking, waitAsking)}
+	return &Passwords{
+		config: config, verified: newVerified(), hashed: newLanes(), asked: newLanes(), asking: newQueue(maxAsking, waitAsking),
+	}
 }
 
 // maxUsername is how many bytes the name of an account may have.
 const maxUsername = 255
 
-// SignIn finds out whom a name and a password stand for, and by which hash of theirs. What was right is remembered for a minute, for requests from
-// the same address, so that not each request of a script costs a hash; to send it again is no attempt. It returns:
+// SignIn finds out whom a name and a password stand for, and by which hash of theirs. What was right is remembered for a
+// minute, for requests from the same address, so that not each request of a script costs a hash; to send it again is no
+// attempt. It returns:
 //   - ErrInvalid, if they are nobody's
 //   - a [LimitedError], if too many attempts on the account or from the address have failed, also of an account that
 //     nobody has

@@ -10,8 +10,7 @@ import (
 
 // Export lists all that meets an operation's filters, in its order, page by page out of one state of the database.
 // Send gets each page, of up to [pagination.MaxSize] rows, before the next one is read, and need not keep it; an error
-// of send ends the export and is returned as it is. The operation's window is not asked; the total, if it asks for that,
-// comes with the first page.
+// of send ends the export and is returned as it is. The operation's window and count are not asked.
 //
 // The errors are those of [Engine.Do], and Unavailable if too many exports run. What was sent before an error is
 // part of the list.
@@ -19,7 +18,7 @@ func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result
 	tx := e.newTx(ctx)
 	defer tx.leave()
 	tx.Principal, tx.Request = op.Principal, op.Request
-	op.Window = pagination.First(pagination.MaxSize)
+	op.Window, op.Count = pagination.First(pagination.MaxSize), pagination.CountNone
 	steps, err := tx.plan([]Operation{op}, true)
 	if err != nil {
 		return err
@@ -36,7 +35,7 @@ func (e *Engine) Export(ctx context.Context, op Operation, send func(page Result
 			if err := send(page); err != nil || !page.Page.Next {
 				return err
 			}
-			op.Window, op.Count = op.Window.Next(page.Resources.Place(op.Order, page.Resources.Len()-1)), pagination.CountNone
+			op.Window = op.Window.Next(page.Resources.Place(op.Order, page.Resources.Len()-1))
 			if steps, err = tx.plan([]Operation{op}, true); err != nil {
 				return err
 			}

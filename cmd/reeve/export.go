@@ -28,8 +28,8 @@ const exporting = "%s-%s.ndjson"
 // application/x-ndjson is answered: with the permissions of the one who asked for the job, out of one state of the database.
 //
 // That state ends with the node that reads it, so the job is one step, and whoever takes it over begins again. The file gets
-// its name together with the end of the job; until then it has another, and is removed if it comes to nothing. What a node
-// that was killed leaves of that is removed by the next export.
+// its name just before the job ends, so one counts that a report names; until then it has another, and is removed if it
+// comes to nothing. What a node that was killed leaves of that is removed by the next export.
 func (a *app) export(c *configuration) job.Kind {
 	return job.Kind{
 		Name: "export", Doc: "Write a list into a file of the folder exports.path, a resource a line. The report names the file, its rows and bytes, and its SHA-256.",
@@ -50,19 +50,23 @@ func (a *app) export(c *configuration) job.Kind {
 				return nil, err
 			}
 			folder := exportsPath.In(c)
+			if folder == "" {
+				return nil, resource.Errorf(resource.Conflict, "exports.path names no folder on the node that began to do it")
+			}
+			total, err := a.soonCounted(ctx, op)
+			if err != nil {
+				return nil, err
+			}
 			if err := removePartials(folder); err != nil {
 				return nil, unwritable(err)
 			}
 			path := filepath.Join(folder, fmt.Sprintf(exporting, op.Type, r.ID))
-			var rows, size, total int64
+			var rows, size int64
 			sum := sha256.New()
 			partial, err := writePartial(path, func(file *os.File) error {
 				w := io.MultiWriter(file, sum)
 				var lines []byte
 				return a.engine.Export(ctx, op, func(page resource.Result) error {
-					if rows == 0 {
-						total = page.Page.Total
-					}
 					lines = httpapi.AppendLines(lines[:0], c.prefix(), &page)
 					if _, err := w.Write(lines); err != nil {
 						return err
@@ -101,9 +105,22 @@ func (a *app) exported(ctx context.Context, asker *auth.Principal, list string) 
 	if err != nil {
 		return op, err
 	}
-	op.Principal, op.Count = asker, pagination.CountTotal
+	op.Principal = asker
 	_, err = a.engine.Prepare(ctx, op)
 	return op, err
+}
+
+// soonCounted is how many resources a list has, 0 if that takes too long to count.
+func (a *app) soonCounted(ctx context.Context, op resource.Operation) (int64, error) {
+	op.Window, op.Count = pagination.First(1), pagination.CountOnly
+	results, err := a.engine.Do(ctx, op)
+	switch {
+	case resource.Is(err, resource.Unavailable):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return results[0].Page.Total, nil
 }
 
 // removePartials removes the files of exports that have come to nothing: there is one at a time.
@@ -120,8 +137,15 @@ func removePartials(folder string) error {
 
 // unwritable says why a file could not be written, if that is it, but not where.
 func unwritable(err error) error {
+	var reason error
 	if failed := (*fs.PathError)(nil); errors.As(err, &failed) {
-		return fmt.Errorf("%w (%w)", resource.Errorf(resource.Conflict, "the file cannot be written: %v", failed.Err), err)
+		reason = failed.Err
 	}
-	return err
+	if failed := (*os.LinkError)(nil); errors.As(err, &failed) { // of a rename
+		reason = failed.Err
+	}
+	if reason == nil || resource.Is(err, resource.Unavailable) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", resource.Errorf(resource.Conflict, "the file cannot be written: %v", reason), err)
 }

@@ -141,7 +141,7 @@ func (p *process) takenOver(uri, kind string, kills int) (last *process, ended a
 	done := func(s *server) float64 { return dig(s.get(path), "data", "attributes", "progress_done").(float64) }
 	further := func(s *server, than float64) float64 {
 		s.Helper()
-		for begun := time.Now(); time.Since(begun) < 20*time.Second; time.Sleep(5 * time.Millisecond) {
+		for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(5 * time.Millisecond) {
 			if now := done(s); now > than {
 				return now
 			}
@@ -260,7 +260,7 @@ func TestSearchRebuilt(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		prepare(t, uri)
 		a := opened(t, uri)
-		if err := fixtures.Generate(t.Context(), a.database, a.stores(), 12_000, func(int) {}); err != nil {
+		if err := fixtures.Generate(t.Context(), a.database, a.stores(), 5000, func(int) {}); err != nil {
 			t.Fatal(err)
 		}
 		user, err := resource.Only(t.Context(), a.users.List, "username", "quentin")

@@ -218,6 +218,18 @@ func TestLDAPStrangers(t *testing.T) {
 		s := start(t, uri, everything+directed(directory))
 		s.becomes(s.queue("ldap-sync"), job.Done)
 		directory.Add(ldaptest.DN("newcomer"), map[string]string{"objectClass": "inetOrgPerson", "uid": "newcomer", "cn": "New", "sn": "New", "userPassword": "password-of-newcomer"})
+		// An attribute that nobody has, and one that is the same of everybody.
+		s.set(200, "auth.ldap.id_attribute", "description")
+		if a := s.signIn("newcomer", "password-of-newcomer"); a.StatusCode != 503 {
+			t.Errorf("who is new, and nobody knows who: %d", a.StatusCode)
+		}
+		s.set(200, "auth.ldap.id_attribute", "objectClass")
+		if failed := s.becomes(s.queue("ldap-sync"), job.Failed); !strings.Contains(fmt.Sprint(dig(failed, "error")), "the same auth.ldap.id_attribute") {
+			t.Errorf("%v", failed)
+		}
+		if n := s.count("SELECT count(*) FROM users WHERE username = 'newcomer'"); n != 0 {
+			t.Error("somebody of the directory is a user, and nobody knows who")
+		}
 		s.set(200, "auth.ldap.id_attribute", "uid")
 		path := ""
 		for range 2 {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"reeve/auth"
-	"reeve/pagination"
 	"reeve/resource"
 	"reeve/resource/document"
 )
@@ -75,7 +74,6 @@ func (h *handler) export(s *stream, r *http.Request, at place, principal *auth.P
 		return err
 	}
 	op := req.operationsFor(principal, s.id)[0]
-	op.Count = pagination.CountNone
 	if r.Method == http.MethodHead {
 		if _, err := h.engine.Prepare(r.Context(), op); err != nil {
 			return err

@@ -111,7 +111,7 @@ type Run struct {
 	after []func()
 }
 
-// Tell says how far a step is that takes long. It is stored now and then. An error means that the step is to end with it: the
+// Tell says how far a step is that takes long, with the step's own context. It is stored now and then. An error means that the step is to end with it: the
 // job was cancelled, or taken over, or is to wait.
 func (r *Run) Tell(ctx context.Context, done, total int64) error { return r.tell(ctx, done, total) }
 
@@ -255,7 +255,7 @@ func (k *Keeper) Type() resource.Type[Job] {
 		Schema: Schema, List: jobs.List, Get: jobs.Get, Create: k.create,
 		Actions: []resource.Action[Job]{
 			resource.Change("cancel", jobs.Update, cancel).Doc("End the job where it is. What its steps have done stays."),
-			resource.Change("retry", k.requeue, retry).Doc("Queue a job that failed or was cancelled again. It goes on where it was."),
+			resource.Change("retry", k.requeue, retry).Doc("Queue a job that failed or was cancelled again. It goes on where it was; one with an argument as asked for by the caller."),
 		},
 	}
 }
@@ -279,7 +279,7 @@ func (k *Keeper) create(ctx context.Context, jobs ...*Job) error {
 	return nil
 }
 
-// accept gives a job its argument. What is wrong with that is an error about the attribute, whatever it is an error of.
+// accept gives a job its argument, and whose it is. What is wrong with the argument is an error about the attribute.
 func (k *Kind) accept(ctx context.Context, j *Job) error {
 	switch {
 	case k.Accept == nil && j.Argument == "":
@@ -296,7 +296,7 @@ func (k *Kind) accept(ctx context.Context, j *Job) error {
 	}
 	var problems resource.Errors
 	for _, e := range resource.AllErrors(err) {
-		if status := resource.Codes[e.Code].Status; status == 400 || status == 404 {
+		if status := resource.Codes[e.Code].Status; status == 400 || status == 404 || status == 405 {
 			e = resource.Errorf(resource.Invalid, "%s", e.Detail).At("attributes", "argument")
 		}
 		problems = append(problems, e)
@@ -314,7 +314,16 @@ func busy(err error) error {
 
 // requeue is the update of a retry.
 func (k *Keeper) requeue(ctx context.Context, id ulid.ULID, change func(*Job) error) (*Job, error) {
-	row, err := k.config.Jobs.Update(ctx, id, change)
+	row, err := k.config.Jobs.Update(ctx, id, func(j *Job) error {
+		if err := change(j); err != nil || j.Argument == "" {
+			return err
+		}
+		kind := find(k.config.Kinds(), j.Kind)
+		if kind == nil {
+			return resource.Errorf(resource.Conflict, "there is no kind %s just now", j.Kind)
+		}
+		return kind.accept(ctx, j)
+	})
 	return row, busy(err)
 }
 

@@ -312,11 +312,12 @@ func (r *runner) step(ctx context.Context, kind *Kind, id ulid.ULID, turn int64)
 	if !row.held(turn) {
 		return errOver
 	}
-	run := &Run{Job: *row}
+	run, told := &Run{Job: *row}, begun
 	run.tell = func(ctx context.Context, done, total int64) error {
-		if time.Since(begun) < r.config.Interval {
+		if time.Since(told) < r.config.Interval {
 			return nil
 		}
+		told = time.Now()
 		if !r.config.Enabled() {
 			return resource.Errorf(resource.Unavailable, "jobs are not done just now")
 		}
@@ -326,8 +327,12 @@ func (r *runner) step(ctx context.Context, kind *Kind, id ulid.ULID, turn int64)
 			row.Worked += now.Sub(begun).Microseconds()
 			return nil
 		})
-		if err == nil {
+		switch {
+		case err == nil:
 			begun = now
+		case resource.Is(err, resource.Unavailable) && ctx.Err() == nil: // it is told next time; the step is worth more
+			r.config.Log.WarnContext(ctx, "how far a job is cannot be stored just now", "job", id, "error", err)
+			return nil
 		}
 		return err
 	}

@@ -45,6 +45,9 @@ func (s *Syncer) Verify(ctx context.Context, username, password string) error {
 		return err
 	case name.ID == "" && person.Username != username: // servers compare names in their own way, attempts are counted by what is given
 		return auth.ErrInvalid
+	case person.ID == "": // everybody would be one and the same
+		s.config.Log.WarnContext(ctx, "somebody in the directory has no auth.ldap.id_attribute", "dn", person.DN)
+		return resource.Errorf(resource.Unavailable, "who signs in like this cannot be told: the directory does not say")
 	}
 	// The trail says what the directory does as it is the program that does it: from nobody's address.
 	ctx = auth.WithOrigin(ctx, auth.Origin{Request: auth.OriginOf(ctx).Request})

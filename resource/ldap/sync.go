@@ -150,6 +150,14 @@ func (b *batch) join(ctx context.Context, page Page, seen int64) error {
 		b.config.Log.WarnContext(ctx, "somebody in the directory has no auth.ldap.id_attribute", "dn", page.people[i].DN)
 		return resource.Errorf(resource.Conflict, "somebody in the directory has no auth.ldap.id_attribute; nobody is deactivated")
 	}
+	there := map[string]bool{}
+	for _, p := range page.people {
+		if there[p.ID] {
+			b.config.Log.WarnContext(ctx, "somebody in the directory has the auth.ldap.id_attribute of somebody else", "dn", p.DN)
+			return resource.Errorf(resource.Conflict, "two people in the directory have the same auth.ldap.id_attribute; nobody is deactivated")
+		}
+		there[p.ID] = true
+	}
 	if err := b.apply(ctx, page.people); err != nil || !page.place.Listed {
 		return err
 	}

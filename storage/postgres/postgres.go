@@ -78,7 +78,7 @@ func (Dialect) Open(uri string) (storage.Pools, error) {
 		// the rows looks so much better for known arguments that each such page is planned anew, for half its cost.
 		"random_page_cost": "1.1",
 	} {
-		if !query.Has(key) {
+		if !query.Has(key) && !strings.Contains(query.Get("options"), key) {
 			query.Set(key, value)
 		}
 	}

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"fmt"
 	"sync"
 	"testing"
 )
@@ -23,10 +24,11 @@ func Postgres(tb testing.TB) string {
 // Template makes databases as [Postgres] does, each as prepare has left the first one: that is done once, when it is first
 // needed, and is over when it returns.
 func Template(prepare func(uri string) error) func(tb testing.TB) string {
-	const name = "template"
+	var name string
 	prepared := sync.OnceValues(func() (*Cluster, error) {
 		cluster, err := shared()
 		if err == nil {
+			name = fmt.Sprintf("prepared%d", cluster.databases.Add(1))
 			err = cluster.run("createdb", "--host", cluster.dir, "--username", "postgres", name)
 		}
 		if err == nil {

@@ -311,6 +311,9 @@ func (c *Client) ask(ctx context.Context, config Config, question func(conn *con
 			}
 		}
 		if ctx.Err() != nil { // whoever asks is gone: that tells nothing of the server
+			if err == nil {
+				conn.Close()
+			}
 			return u, context.Cause(ctx)
 		}
 		if err == nil || errors.Is(err, ErrPassword) || errors.Is(err, ErrRefused) {
