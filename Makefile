@@ -24,9 +24,9 @@ test: ## run all tests, on SQLite and on a PostgreSQL server (what is missing is
 	@go vet -tags bench ./...
 	@go test -timeout 20m -parallel 4 ./...
 
-long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, 10 s of guesses at a password, a group of 1,000, and modules 500 times
+long: ## run the walks over 100,000 users, chaos for 30 s, 50 kills, 30 s without a database, 10 s of guesses at a password, a group of 1,000, and modules 500 times
 	@.ci/install
-	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone|TestAttack|TestManyStreams|TestDelivery|TestLargeGroup' -timeout 40m -users 100000 -chaos 30s -kills 50 -gone 10s -attack 10s -streams 2000 -deliveries 10000 -members 1000
+	@go test ./cmd/reeve -run 'TestWalk|TestConcurrentChaos|TestKill|TestDatabaseGone|TestWorkersGoOn|TestAttack|TestManyStreams|TestDelivery|TestLargeGroup' -timeout 40m -users 100000 -chaos 30s -kills 50 -gone 30s -attack 10s -streams 2000 -deliveries 10000 -members 1000
 	@race=; if command -v cc >/dev/null; then export CGO_ENABLED=1; race=-race; fi; \
 		go test $$race ./cmd/reeve -run TestConcurrentModules -timeout 120m -cycles 500
 
