@@ -165,15 +165,7 @@ func TestNotify(t *testing.T) {
 
 // TestGenerationWithoutDatabase sees that nothing is taken for true while the database is away.
 func TestGenerationWithoutDatabase(t *testing.T) {
-	cluster, err := storagetest.NewCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	cluster := storagetest.Own(t)
 	db, err := storage.Open(t.Context(), postgres.Dialect{}, cluster.Database(t), storage.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)

@@ -420,15 +420,7 @@ func (l *load) recovered() {
 // is well.
 func TestDatabaseGone(t *testing.T) {
 	t.Parallel()
-	cluster, err := storagetest.NewCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	cluster := storagetest.Own(t)
 	s := start(t, cluster.Database(t), everything+example)
 	l := newLoad(s)
 	l.await(&l.fine, 100)
@@ -459,15 +451,7 @@ func TestDatabaseGone(t *testing.T) {
 // themselves, and nothing is lost, nor done twice that must be done once.
 func TestWorkersGoOn(t *testing.T) {
 	t.Parallel()
-	cluster, err := storagetest.NewCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	cluster := storagetest.Own(t)
 	const tokens, joined, sent = 8_000, 30, 20
 	s, r := start(t, cluster.Database(t), everything+reaching+"alerts: {interval: 1s}\n"), receive(t)
 	_, header := s.entered("listener")

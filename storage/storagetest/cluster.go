@@ -59,7 +59,7 @@ func NewCluster(settings ...string) (*Cluster, error) {
 	if c.bin, err = findPostgres(); err != nil {
 		return nil, err
 	}
-	if c.dir, err = os.MkdirTemp("", "reeve-postgres-"); err != nil {
+	if c.dir, err = os.MkdirTemp(scratch(), "reeve-postgres-"); err != nil {
 		return nil, err
 	}
 	if err := c.prepare(); err != nil {
@@ -69,6 +69,17 @@ func NewCluster(settings ...string) (*Cluster, error) {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// scratch is where temporary clusters lie: in memory if there is room, since a database is some hundred files, else, or if
+// TMPDIR is set, where other temporary files are.
+func scratch() string {
+	const memory, room = "/dev/shm", 8 << 30
+	var space syscall.Statfs_t
+	if err := syscall.Statfs(memory, &space); os.Getenv("TMPDIR") != "" || err != nil || space.Bavail*uint64(space.Bsize) < room {
+		return os.TempDir()
+	}
+	return memory
 }
 
 // KeepCluster is [NewCluster] in a folder that stays: it is made if it is not there, and used again if it is.

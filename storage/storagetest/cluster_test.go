@@ -39,15 +39,7 @@ func TestPostgresGivesEachTestItsOwnDatabase(t *testing.T) {
 }
 
 func TestClusterComesBackWithWhatWasCommitted(t *testing.T) {
-	cluster, err := storagetest.NewCluster()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	cluster := storagetest.Own(t)
 	url := cluster.URL("postgres")
 	ask(t, url, `CREATE TABLE a (n int); SELECT 'made'`)
 	for _, how := range []storagetest.Shutdown{storagetest.Immediate, storagetest.Fast} {

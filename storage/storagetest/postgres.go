@@ -21,6 +21,22 @@ func Postgres(tb testing.TB) string {
 	return cluster.Database(tb)
 }
 
+// Own is a cluster that a test has to itself, to stop it and start it again, until the test ends. Settings are those of
+// [NewCluster].
+func Own(tb testing.TB, settings ...string) *Cluster {
+	tb.Helper()
+	cluster, err := NewCluster(settings...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := cluster.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return cluster
+}
+
 // Template makes databases as [Postgres] does, each as prepare has left the first one: that is done once, when it is first
 // needed, and is over when it returns.
 func Template(prepare func(uri string) error) func(tb testing.TB) string {
