@@ -50,7 +50,7 @@ auth:
 func TestLDAPScript(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		all := people(1500)
-		directory := ldaptest.Start(t, append(all, "quentin"), map[string][]string{"admins": {"person-0001"}, "crew": all[:700]})
+		directory := ldaptest.Start(t, append(all, "quentin"), map[string][]string{"admins": {"person-0001"}, "crew": all[:300]})
 		s := start(t, uri, everything+directed(directory)+"database: {timeout: 1m}\n") // hundreds who become a group are thousands of contacts
 		s.do(201, "POST", "groups", resourceDocument("group", "", map[string]any{"key": "crew", "name": "Crew"}, nil))
 		s.script("ldap.sh", "LDAP_URL="+directory.URL, "LDAP_CA="+directory.CAFile, "LDAP_ROOT="+ldaptest.Root, "LDAP_ROOT_PASSWORD="+ldaptest.RootPassword, "LDAP_PEOPLE="+ldaptest.People)
@@ -101,6 +101,27 @@ func TestLDAPOutage(t *testing.T) {
 		s.do(200, "POST", "ldap/reload", nil)
 		expect("afterwards", credentials(2), 200)
 		expect("a wrong one", "quentin:wrong-password", 401)
+	})
+}
+
+// TestLDAPSame has somebody be known by what somebody on another page of the directory is known by: the sync fails,
+// until it is so no more.
+func TestLDAPSame(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		directory := ldaptest.Start(t, people(250), nil)
+		directory.Add(ldaptest.DN("twin"), map[string]string{"objectClass": "inetOrgPerson", "uid": "twin", "cn": "Twin", "sn": person(0), "userPassword": "password-of-twin"})
+		s := start(t, uri, everything+directed(directory))
+		s.set(200, "auth.ldap.id_attribute", "sn")
+		for range 2 { // again each time
+			if failed := s.becomes(s.queue("ldap-sync"), job.Failed); !strings.Contains(fmt.Sprint(dig(failed, "error")), "the same auth.ldap.id_attribute") {
+				t.Errorf("%v", failed)
+			}
+		}
+		if n := s.count("SELECT count(*) FROM users WHERE username LIKE 'person-%' OR username = 'twin'"); n != 200 {
+			t.Errorf("%d users are made of the page that was right", n)
+		}
+		directory.Remove("twin")
+		s.becomes(s.queue("ldap-sync"), job.Done)
 	})
 }
 

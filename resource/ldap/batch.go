@@ -95,6 +95,8 @@ func (b *batch) apply(ctx context.Context, people []directory.Person) error {
 	for _, p := range people {
 		account := accounts[p.ID]
 		switch {
+		case account != nil && account.SyncedAt.Equal(b.now) && account.DN != p.DN: // of another page of this sync
+			return b.same(ctx, p)
 		case account != nil && !account.SyncedAt.Before(b.now): // by a sync that was cut off, or at a sign-in meanwhile
 			continue
 		case account == nil && byName[p.Username] != ulid.ULID{}:
@@ -138,6 +140,12 @@ func (b *batch) apply(ctx context.Context, people []directory.Person) error {
 		}
 	}
 	return b.grant(ctx, wanted)
+}
+
+// same is a Conflict: somebody is known by what somebody else of the directory is known by.
+func (b *batch) same(ctx context.Context, p directory.Person) error {
+	b.config.Log.WarnContext(ctx, "somebody in the directory has the auth.ldap.id_attribute of somebody else", "dn", p.DN)
+	return resource.Errorf(resource.Conflict, "two people in the directory have the same auth.ldap.id_attribute; nobody is deactivated")
 }
 
 // known are the accounts of people, by their entries, and all users who are them, or have their names.

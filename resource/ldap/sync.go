@@ -153,8 +153,7 @@ func (b *batch) join(ctx context.Context, page Page, seen int64) error {
 	there := map[string]bool{}
 	for _, p := range page.people {
 		if there[p.ID] {
-			b.config.Log.WarnContext(ctx, "somebody in the directory has the auth.ldap.id_attribute of somebody else", "dn", p.DN)
-			return resource.Errorf(resource.Conflict, "two people in the directory have the same auth.ldap.id_attribute; nobody is deactivated")
+			return b.same(ctx, p)
 		}
 		there[p.ID] = true
 	}
