@@ -111,8 +111,8 @@ type Run struct {
 	after []func()
 }
 
-// Tell says how far a step is that takes long, with the step's own context. It is stored now and then. An error means that the step is to end with it: the
-// job was cancelled, or taken over, or is to wait.
+// Tell says how far a step is that takes long, with the step's own context. It is stored now and then. An error means that
+// the step is to end with it: the job was cancelled, or taken over, or is to wait.
 func (r *Run) Tell(ctx context.Context, done, total int64) error { return r.tell(ctx, done, total) }
 
 // After has something done once the step is over and committed, or never will be.
@@ -230,7 +230,7 @@ var Schema = resource.Schema[Job]{
 			return new(float64(j.Progress.Done) * 1000 / float64(j.milliseconds()))
 		}).Doc("How much is done in a second."),
 		resource.Computed("duration_ms", func(_ resource.View, j *Job) int64 { return j.milliseconds() }).
-			Doc("How long it has been worked at, in milliseconds. The time of steps that were cut off is not counted."),
+			Doc("How long it has been worked at, in milliseconds. Of a step that was cut off only the time up to what it last told of counts."),
 		resource.Attr("report", func(j *Job) *[]string { return &j.Progress.Report }).ReadOnly().Quiet().Doc("What is worth knowing of the outcome."),
 		resource.Attr("error", func(j *Job) *string { return &j.Error }).Nullable().ReadOnly().MaxLength(maxError).Doc("Why it failed."),
 		resource.Attr("asker", func(j *Job) *json.RawMessage { return &j.asker }).Nullable().Hidden().Quiet(),
