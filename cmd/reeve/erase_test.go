@@ -126,7 +126,11 @@ func (s *server) holding(ctx context.Context, texts ...string) (columns []string
 		for _, text := range texts {
 			// by-montana is somebody else.
 			query := fmt.Sprintf(`SELECT count(*) FROM %q WHERE lower(replace(CAST(%q AS text), 'by-montana', '')) LIKE '%%%s%%'`, c[0], c[1], text)
-			if s.count(query) > 0 {
+			var n int
+			if err := db.QueryRowContext(ctx, query).Scan(&n); err != nil {
+				s.Fatal(err)
+			}
+			if n > 0 {
 				columns = append(columns, c[0]+"."+c[1]+": "+text)
 			}
 		}

@@ -60,6 +60,7 @@ func TestExportJob(t *testing.T) {
 		}{
 			{s, "users"}, {s, "users?filter[status]=active&sort=-created_at&fields[user]=username"}, {s, "groups?filter[key]=nobody"}, {s, "webhooks"}, {desk, "sessions"},
 		} {
+			export.by.rest()
 			want := export.by.export(export.list)
 			path := "jobs/" + idOf(export.by.do(201, "POST", "jobs", exportJob(export.list)))
 			done := s.becomes(path, job.Done)

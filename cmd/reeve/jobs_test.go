@@ -35,10 +35,11 @@ func (s *server) becomes(path, state string) any {
 	s.Helper()
 	for begun := time.Now(); ; time.Sleep(10 * time.Millisecond) {
 		attributes := dig(s.get(path), "data", "attributes")
-		if dig(attributes, "state") == state {
+		is := dig(attributes, "state")
+		if is == state {
 			return attributes
 		}
-		if time.Since(begun) > 2*time.Minute {
+		if is == job.Failed || is == job.Cancelled || time.Since(begun) > 2*time.Minute {
 			s.Fatalf("the job does not become %s: %v", state, attributes)
 		}
 	}

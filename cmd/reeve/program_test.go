@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	debug.SetGCPercent(400) // the servers of some tests at once are a heap that is worth collecting less often
 	status := m.Run()
 	if err := os.Remove(logFile); err != nil {
 		fmt.Println(err)
@@ -390,7 +392,7 @@ func (s *server) hand() *sql.DB {
 
 func byHand(uri string) (*sql.DB, error) {
 	if path, ok := strings.CutPrefix(uri, "sqlite://"); ok {
-		return sql.Open("sqlite", path)
+		return sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(20000)")
 	}
 	return sql.Open("postgres", uri)
 }

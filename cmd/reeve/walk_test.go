@@ -122,6 +122,7 @@ func TestSortedWalk(t *testing.T) {
 				t.Fatal("there are events without a position")
 			}
 		}
+		s.rest()
 		for _, d := range s.app.engine.Registry().Descriptions() {
 			for _, sort := range d.Sorts {
 				order := resource.ParseOrder(sort)
