@@ -5,7 +5,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestAlertsScript runs the script that does with alerts what they are for.
@@ -30,7 +29,7 @@ func (s *server) waitingAlert(lasting string) (path string) {
 // alerted waits until an alert is in a state.
 func (s *server) alerted(path, state string) {
 	s.Helper()
-	eventually(s.T, 30*time.Second, "the alert is "+state, func() bool { return dig(s.get(path), "data", "attributes", "state") == state })
+	eventually(s.T, patience, "the alert is "+state, func() bool { return dig(s.get(path), "data", "attributes", "state") == state })
 }
 
 // again waits until an alert was evaluated some times more.
@@ -39,7 +38,7 @@ func (s *server) again(path string, times int) {
 	at := func() any { return dig(s.get(path), "data", "attributes", "last_evaluated_at") }
 	for range times {
 		before := at()
-		eventually(s.T, 30*time.Second, "the alert is evaluated again", func() bool { return at() != before })
+		eventually(s.T, patience, "the alert is evaluated again", func() bool { return at() != before })
 	}
 }
 

@@ -122,10 +122,10 @@ func TestBackup(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, 20*time.Second, "somebody writes", func() bool { return made.Load() > 20 })
+		eventually(t, patience, "somebody writes", func() bool { return made.Load() > 20 })
 		path := backedUp(t, uri)
 		during := made.Load()
-		eventually(t, 20*time.Second, "they go on", func() bool { return made.Load() > during })
+		eventually(t, patience, "they go on", func() bool { return made.Load() > during })
 		over.Store(true)
 		group.Wait()
 		s.stamped()

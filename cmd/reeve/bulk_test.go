@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 )
 
 // users creates users by name and returns their ids.
@@ -97,11 +96,7 @@ func TestConcurrentBulk(t *testing.T) {
 		}()
 		if strings.HasPrefix(uri, "postgres") { // of SQLite nobody can tell who waits
 			const waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-			for begun := time.Now(); s.count(waiting) == 0; time.Sleep(time.Millisecond) {
-				if time.Since(begun) > 20*time.Second {
-					t.Fatal("nobody waits")
-				}
-			}
+			eventually(t, patience, "somebody waits", func() bool { return s.count(waiting) > 0 })
 		}
 		if _, err := other.ExecContext(t.Context(), "COMMIT"); err != nil {
 			t.Fatal(err)

@@ -212,11 +212,7 @@ func (c *storm) whole(path string, list map[string]any) {
 // positions waits until each event has its position, and sees that those are the numbers from 1.
 func (s *server) positions() {
 	s.Helper()
-	for begun := time.Now(); s.count("SELECT count(*) FROM events WHERE position IS NULL") > 0; time.Sleep(time.Millisecond) {
-		if time.Since(begun) > 20*time.Second {
-			s.Fatal("there are events without a position")
-		}
-	}
+	s.stamped()
 	all, last := s.events(), s.count("SELECT max(position) FROM events")
 	if distinct := s.count("SELECT count(DISTINCT position) FROM events WHERE position > 0"); distinct != all || last != all {
 		s.Errorf("%d events have %d positions, the last of which is %d", all, distinct, last)

@@ -38,10 +38,10 @@ func TestNodeDies(t *testing.T) {
 		if p.connected() != 1 {
 			t.Fatalf("%d are connected", p.connected())
 		}
-		postgres, within := strings.HasPrefix(uri, "postgres"), 3*time.Second
+		postgres := strings.HasPrefix(uri, "postgres")
 		var other *process
 		if postgres {
-			other, within = launch(t, uri, everything), 15*time.Second
+			other = launch(t, uri, everything)
 		}
 		if err := p.end(syscall.SIGKILL); err == nil {
 			t.Fatal("the program ended by itself")
@@ -50,7 +50,7 @@ func TestNodeDies(t *testing.T) {
 			other = launch(t, uri, everything)
 		}
 		begun := time.Now()
-		eventually(t, within, "nobody is connected", func() bool { return other.connected() == 0 })
+		eventually(t, 30*time.Second, "nobody is connected", func() bool { return other.connected() == 0 })
 		t.Logf("nobody was connected %s after the end", time.Since(begun))
 		if n := dig(other.get("sessions?filter[kind]=stream&filter[status]=active&count=only"), "meta", "count"); n != 0.0 {
 			t.Errorf("%v sessions go on", n)
@@ -179,7 +179,7 @@ func TestManyStreams(t *testing.T) {
 		if each > 64<<10 && n >= 1000 { // of few, what the program takes besides is too large a part
 			t.Errorf("a stream takes %d bytes", each)
 		}
-		eventually(t, 30*time.Second, "all is delivered", func() bool {
+		eventually(t, patience, "all is delivered", func() bool {
 			return p.count("SELECT count(*) FROM recipients WHERE delivered_at IS NULL") == 0
 		})
 		if err := p.end(syscall.SIGTERM); err != nil {

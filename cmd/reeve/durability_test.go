@@ -189,7 +189,7 @@ func (l *ledger) more(t *testing.T, more int) {
 	}
 	want := acked() + more
 	for begun := time.Now(); acked() < want; time.Sleep(time.Millisecond) {
-		if time.Since(begun) > 30*time.Second {
+		if time.Since(begun) > patience {
 			t.Fatalf("%d steps are acknowledged, not %d", acked(), want)
 		}
 	}
@@ -296,14 +296,9 @@ func (s *server) settle() {
 	if strings.HasPrefix(s.uri, "sqlite:") {
 		return
 	}
-	for begun := time.Now(); ; time.Sleep(2 * time.Millisecond) {
-		if s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'reeve'") == 0 {
-			return
-		}
-		if time.Since(begun) > 20*time.Second {
-			s.Fatal("connections of a killed program stay")
-		}
-	}
+	eventually(s.T, patience, "the connections of a killed program end", func() bool {
+		return s.count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'reeve'") == 0
+	})
 }
 
 // sound has reeve check find nothing wrong with the database.
@@ -389,7 +384,7 @@ func (l *load) await(counter *atomic.Int64, more int64) {
 	l.Helper()
 	want := counter.Load() + more
 	for begun := time.Now(); counter.Load() < want; time.Sleep(time.Millisecond) {
-		if time.Since(begun) > 30*time.Second || l.Failed() {
+		if time.Since(begun) > patience || l.Failed() {
 			l.Fatalf("%d answers were fine and %d 503", l.fine.Load(), l.refused.Load())
 		}
 	}
@@ -404,7 +399,7 @@ func (l *load) recovered() {
 		if l.refused.Load() == refused {
 			break
 		}
-		if time.Since(begun) > 30*time.Second {
+		if time.Since(begun) > patience {
 			l.Fatal("requests are still refused")
 		}
 	}
@@ -465,17 +460,17 @@ func TestWorkersGoOn(t *testing.T) {
 		}
 		s.joins(fmt.Sprint("joined-", i))
 	}
-	eventually(t, 20*time.Second, "deliveries fail", func() bool { return s.webhook(hook)["failing"] == true })
+	eventually(t, patience, "deliveries fail", func() bool { return s.webhook(hook)["failing"] == true })
 	for i := range sent {
 		s.write(fmt.Sprint("message ", i), "listener")
 	}
 	pruning := s.queue("prune")
-	eventually(t, 20*time.Second, "the job is under way", func() bool { return dig(s.get(pruning), "data", "attributes", "progress_done") != 0.0 })
+	eventually(t, patience, "the job is under way", func() bool { return dig(s.get(pruning), "data", "attributes", "progress_done") != 0.0 })
 	if err := cluster.Stop(storagetest.Immediate); err != nil {
 		t.Log("stopping at once:", err) // it says that it was killed
 	}
 	r.status.Store(204)
-	eventually(t, 20*time.Second, "nothing is answered", func() bool {
+	eventually(t, patience, "nothing is answered", func() bool {
 		a, err := s.try("GET", "/api/admin/v1/"+pruning, nil)
 		return err == nil && a.StatusCode == http.StatusServiceUnavailable
 	})
@@ -483,7 +478,7 @@ func TestWorkersGoOn(t *testing.T) {
 	if err := cluster.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "all is answered", func() bool {
+	eventually(t, patience, "all is answered", func() bool {
 		a, err := s.try("GET", "/api/admin/v1/"+pruning, nil)
 		return err == nil && a.StatusCode == http.StatusOK
 	})
@@ -510,7 +505,7 @@ func TestWorkersGoOn(t *testing.T) {
 	// Each event arrives, in order, and what happens then too.
 	s.joins("joined-at-last")
 	var names []string
-	eventually(t, 2*time.Minute, "the last delivery arrives", func() bool {
+	eventually(t, patience, "the last delivery arrives", func() bool {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		names = names[:0]
@@ -703,7 +698,7 @@ func TestStop(t *testing.T) {
 				break
 			}
 			another.Close()
-			if time.Since(begun) > 10*time.Second {
+			if time.Since(begun) > patience {
 				t.Fatal("connections are still taken")
 			}
 		}

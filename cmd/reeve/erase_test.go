@@ -43,7 +43,7 @@ func TestErase(t *testing.T) {
 		}
 		l := her.listen("?resource=wildhack-phone", agent)
 		l.close()
-		eventually(t, 10*time.Second, "the session is there", func() bool {
+		eventually(t, patience, "the session is there", func() bool {
 			return s.count("SELECT count(*) FROM events WHERE target_type = 'session' AND verb = 'create'") > 0
 		})
 

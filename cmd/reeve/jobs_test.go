@@ -39,7 +39,7 @@ func (s *server) becomes(path, state string) any {
 		if is == state {
 			return attributes
 		}
-		if is == job.Failed || is == job.Cancelled || time.Since(begun) > 2*time.Minute {
+		if is == job.Failed || is == job.Cancelled || time.Since(begun) > patience {
 			s.Fatalf("the job does not become %s: %v", state, attributes)
 		}
 	}
@@ -142,7 +142,7 @@ func (p *process) takenOver(uri, kind string, kills int) (last *process, ended a
 	done := func(s *server) float64 { return dig(s.get(path), "data", "attributes", "progress_done").(float64) }
 	further := func(s *server, than float64) float64 {
 		s.Helper()
-		for begun := time.Now(); time.Since(begun) < 2*time.Minute; time.Sleep(5 * time.Millisecond) {
+		for begun := time.Now(); time.Since(begun) < patience; time.Sleep(5 * time.Millisecond) {
 			if now := done(s); now > than {
 				return now
 			}

@@ -135,7 +135,7 @@ func TestLDAPSyncTakenOver(t *testing.T) {
 		yaml := everything + directed(directory)
 		p := launch(t, uri, yaml)
 		path := p.queue("ldap-sync")
-		eventually(t, 30*time.Second, "it begins", func() bool { return dig(p.get(path), "data", "attributes", "progress_done") != 0.0 })
+		eventually(t, patience, "it begins", func() bool { return dig(p.get(path), "data", "attributes", "progress_done") != 0.0 })
 		next := p
 		if strings.HasPrefix(uri, "postgres") {
 			next = launch(t, uri, yaml)

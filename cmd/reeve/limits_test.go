@@ -45,15 +45,9 @@ func (s *server) limited(what string, a answer) {
 // refused waits until so many refused attempts are counted.
 func (s *server) refused(n int) {
 	s.Helper()
-	for late := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		counted := s.count("SELECT COALESCE(sum(refused), 0) FROM attempt_tallies")
-		if counted == n {
-			return
-		}
-		if time.Now().After(late) {
-			s.Fatalf("%d refused attempts are counted, not %d", counted, n)
-		}
-	}
+	eventually(s.T, patience, fmt.Sprint(n, " refused attempts are counted"), func() bool {
+		return s.count("SELECT COALESCE(sum(refused), 0) FROM attempt_tallies") == n
+	})
 }
 
 // TestSignInIsLimited has an account guessed at on two nodes: then it is refused on both, by Basic and on the page, as one

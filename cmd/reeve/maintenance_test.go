@@ -2,7 +2,6 @@ package main
 
 import (
 	"testing"
-	"time"
 )
 
 // TestReadOnly has one node begin the maintenance: no node writes, all of them read, and another one ends it. A node that
@@ -19,7 +18,7 @@ func TestReadOnly(t *testing.T) {
 			t.Helper()
 			by.do(200, "PATCH", "settings/"+id, resourceDocument("setting", id, map[string]any{"value": on}, nil))
 			for _, n := range nodes {
-				eventually(t, 5*time.Second, "every node knows", func() bool {
+				eventually(t, patience, "every node knows", func() bool {
 					return n.send("POST", "/api/admin/v1/server/reload", nil).StatusCode == status
 				})
 			}

@@ -84,7 +84,7 @@ func TestMessages(t *testing.T) {
 				t.Errorf("heard %s", got)
 			}
 		}
-		eventually(t, 20*time.Second, "it is delivered to the one", func() bool { return strings.Join(s.states(both), ", ") == "queued, sent delivered" })
+		eventually(t, patience, "it is delivered to the one", func() bool { return strings.Join(s.states(both), ", ") == "queued, sent delivered" })
 		s.write("second", "billy")
 		s.stamped()
 
@@ -112,7 +112,7 @@ func TestMessages(t *testing.T) {
 		}
 		last := l.last
 		l.close()
-		eventually(t, 20*time.Second, "one user is left", func() bool { return s.connected() == 1 })
+		eventually(t, patience, "one user is left", func() bool { return s.connected() == 1 })
 
 		// Several, each a text of their own.
 		bulk := func(status int, messages ...any) map[string]any {
@@ -158,7 +158,7 @@ func TestMessages(t *testing.T) {
 			t.Errorf("the stream that goes on: %s", got)
 		}
 		l.close()
-		eventually(t, 20*time.Second, "nothing waits", func() bool { return len(idsOf(s.get("recipients?"+waiting))) == 0 })
+		eventually(t, patience, "nothing waits", func() bool { return len(idsOf(s.get("recipients?"+waiting))) == 0 })
 		l = s.listen("", billy).ready()
 		s.write("fourth", "billy")
 		if got := strings.Join(l.texts(1), ", "); got != "message Note: fourth" {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"reeve/resource"
 	"reeve/resource/module"
@@ -62,16 +61,6 @@ func (s *server) module(status int, name, action string) map[string]any {
 	return s.do(status, "POST", "modules/by-name/"+name+"/"+action, nil)
 }
 
-// eventually waits until something is so, for as long as it may take.
-func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
-	t.Helper()
-	for late := time.Now().Add(within); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(late) {
-			t.Fatalf("%s: not within %s", what, within)
-		}
-	}
-}
-
 func TestModuleActions(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s, space := startSpacing(t, uri)
@@ -117,7 +106,7 @@ func TestModuleActions(t *testing.T) {
 		if dig(loaded, "data", "attributes", "loaded") != true || dig(loaded, "data", "attributes", "error") != nil {
 			t.Errorf("loaded: %v", loaded)
 		}
-		eventually(t, time.Second, "the worker runs", func() bool { return space.workers.Load() == 1 })
+		eventually(t, patience, "the worker runs", func() bool { return space.workers.Load() == 1 })
 		wantPlanets(200)
 		wantEvents(1)
 		s.module(200, "space", "load")
@@ -129,7 +118,7 @@ func TestModuleActions(t *testing.T) {
 		}
 		s.module(200, "space", "reload")
 		wantEvents(3)
-		eventually(t, time.Second, "the worker runs again", func() bool { return space.workers.Load() == 1 })
+		eventually(t, patience, "the worker runs again", func() bool { return space.workers.Load() == 1 })
 		wantPlanets(200)
 		refused = s.module(409, "space", "unload")
 		if detail := fmt.Sprint(dig(refused, "errors", 0, "detail")); !strings.Contains(detail, "travel") {
@@ -146,7 +135,7 @@ func TestModuleActions(t *testing.T) {
 		// What is loaded outlives the process.
 		again := &spacing{}
 		node(t, uri, everything, again.know)
-		eventually(t, time.Second, "the worker runs on another node", func() bool { return again.workers.Load() == 1 })
+		eventually(t, patience, "the worker runs on another node", func() bool { return again.workers.Load() == 1 })
 
 		s.module(200, "travel", "unload")
 		s.module(200, "space", "unload")
@@ -154,7 +143,7 @@ func TestModuleActions(t *testing.T) {
 		wantEvents(5)
 		s.module(200, "space", "unload")
 		wantEvents(5)
-		eventually(t, time.Second, "the worker ends on another node", func() bool { return again.workers.Load() == 0 })
+		eventually(t, patience, "the worker ends on another node", func() bool { return again.workers.Load() == 0 })
 		s.module(200, "space", "load")
 		if got := s.get("planets/" + planet); dig(got, "data", "attributes", "name") != "earth" {
 			t.Errorf("the row has not stayed: %v", got)

@@ -187,7 +187,7 @@ func plannedStreams(t *testing.T, a *app) {
 		}
 	})
 	var last int64
-	eventually(t, 20*time.Second, "the events have positions", func() bool {
+	eventually(t, patience, "the events have positions", func() bool {
 		var err error
 		if _, last, err = a.database.Ends(t.Context()); err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 
@@ -219,6 +220,19 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 		t.Fatal("serve ended:", err)
 	}
 	return s
+}
+
+// patience is how long a test waits for what comes in a moment, on a machine that is busy with other tests.
+const patience = 2 * time.Minute
+
+// eventually waits until something is so.
+func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
+	t.Helper()
+	for late := time.Now().Add(within); !is(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(late) {
+			t.Fatalf("%s: not within %s", what, within)
+		}
+	}
 }
 
 // script runs a script of the fixtures, which sees by itself what its requests answer and do. More of its environment is

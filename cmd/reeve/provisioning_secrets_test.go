@@ -3,7 +3,6 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"reeve/resource/job"
 )
@@ -61,7 +60,7 @@ func TestProvisioningTellsNoSecret(t *testing.T) {
 		s.set(200, "auth.ldap.urls", []string{"ldap://127.0.0.1:1"})
 		s.do(204, "POST", "encryption/rotate-data-keys", nil)
 		for _, kind := range []string{"recount", "re-encrypt", "prune", "erase"} {
-			eventually(t, 2*time.Minute, kind+" is queued", func() bool {
+			eventually(t, patience, kind+" is queued", func() bool {
 				a := s.send("POST", "/api/admin/v1/jobs", resourceDocument("job", "", map[string]any{"kind": kind}, nil))
 				if a.StatusCode == 201 {
 					s.becomes("jobs/"+idOf(a.document), job.Done)

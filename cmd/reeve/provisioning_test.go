@@ -81,14 +81,14 @@ func TestProvisioningTogether(t *testing.T) {
 		}
 		write("Squad", "")
 		for _, n := range nodes {
-			eventually(t, 10*time.Second, "what has changed is applied, and told of on every node", func() bool {
+			eventually(t, patience, "what has changed is applied, and told of on every node", func() bool {
 				group := dig(n.get("groups?filter[key]=team-7"), "data", 0)
 				return dig(group, "attributes", "name") == "Squad" && dig(group, "meta", "provisioned", "file") == "groups/teams.yaml"
 			})
 		}
 		write("Crew", "  - key: team-0\n  - {key: [}\n")
 		for _, n := range nodes {
-			eventually(t, 10*time.Second, "what is wrong is told of", func() bool {
+			eventually(t, patience, "what is wrong is told of", func() bool {
 				return strings.HasPrefix(fmt.Sprint(n.kind("groups", "error")), "groups/teams.yaml:2")
 			})
 		}
@@ -96,7 +96,7 @@ func TestProvisioningTogether(t *testing.T) {
 			t.Errorf("%d groups are as they were", n)
 		}
 		write("Crew", "")
-		eventually(t, 10*time.Second, "what is mended is applied", func() bool {
+		eventually(t, patience, "what is mended is applied", func() bool {
 			return s.kind("groups", "error") == nil && s.count("SELECT count(*) FROM groups WHERE name = 'Crew'") == 20
 		})
 	})
@@ -111,7 +111,7 @@ func TestProvisioningKilled(t *testing.T) {
 		file(t, folder, "users/people.yaml", "users:\n  - {username: eliot, display_name: Before}\n  - {username: sylvia}\n")
 		p := launch(t, uri, yaml)
 		resources := func(s *server, n float64) {
-			eventually(t, 30*time.Second, "the files are applied", func() bool { return s.kind("users", "resources") == n })
+			eventually(t, patience, "the files are applied", func() bool { return s.kind("users", "resources") == n })
 		}
 		resources(p.server, 2)
 		other := p
@@ -131,7 +131,7 @@ func TestProvisioningKilled(t *testing.T) {
 		}()
 		hand := p.hand()
 		defer hand.Close()
-		eventually(t, 10*time.Second, "the reload writes", func() bool { return writes(t, uri, hand) })
+		eventually(t, patience, "the reload writes", func() bool { return writes(t, uri, hand) })
 		if err := p.end(syscall.SIGKILL); err == nil {
 			t.Fatal("the program ended by itself")
 		}

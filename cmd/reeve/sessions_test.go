@@ -42,7 +42,7 @@ func TestActivity(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything+example)
 		c, access := s.personalToken("report"), s.accessToken()
-		s.warm(c)
+		s.warm(c, 200)
 		flush := func() {
 			t.Helper()
 			if err := s.app.activity.Flush(t.Context(), activity.Interval); err != nil {
@@ -117,7 +117,7 @@ func TestFinish(t *testing.T) {
 				dig(s.get("tokens/"+c.id), "data", "attributes", "revoked_at") != nil, " ", s.ask(c))
 		}
 		c := s.personalToken("first")
-		s.warm(c)
+		s.warm(c, 200)
 		if got := s.current(c, "filter[user]="+c.owner); !slices.Equal(got, []string{s.sessionOf(c)}) {
 			t.Errorf("the current session is %v", got)
 		}
@@ -127,7 +127,7 @@ func TestFinish(t *testing.T) {
 		}
 		s.do(409, "POST", "tokens/"+c.id+"/revoke", nil)
 		c = s.personalToken("second")
-		s.warm(c)
+		s.warm(c, 200)
 		s.do(200, "POST", "tokens/"+c.id+"/revoke", nil)
 		if got := state(c); got != "true true 401" {
 			t.Errorf("revoked: %s", got)
@@ -156,7 +156,7 @@ func TestFinish(t *testing.T) {
 
 		// Of a user's sessions: those of sign-ins, then of tokens, but not the caller's.
 		c = s.personalToken("third")
-		s.warm(c)
+		s.warm(c, 200)
 		add := func(kinds ...string) (ids []string) {
 			t.Helper()
 			for _, kind := range kinds {
@@ -229,7 +229,7 @@ func TestRegenerate(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything)
 		c := s.personalToken("service")
-		s.warm(c)
+		s.warm(c, 200)
 		made := s.do(200, "POST", "tokens/"+c.id+"/regenerate", nil)
 		next := credential{header: "Bearer " + fmt.Sprint(dig(made, "data", "attributes", "token"))}
 		if before, after := s.ask(c), s.ask(next); before != 401 || after != 200 {
@@ -302,7 +302,7 @@ func TestSignedInEnds(t *testing.T) {
 			token := b.tokens(config)
 			code, device := s.begun(b)
 			c := credential{header: "Bearer " + token.AccessToken, owner: id}
-			s.warm(c)
+			s.warm(c, 200)
 			if kinds := s.get("sessions?filter[status]=active&filter[kind]=browser&filter[user]=" + id); dig(kinds, "meta", "count") != 1.0 {
 				t.Errorf("%s: %v", action, kinds["meta"])
 			}

@@ -30,20 +30,6 @@ func (s *server) set(status int, name string, value any) answer {
 	return a
 }
 
-// soon waits until something holds, a second at most.
-func soon(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for begin := time.Now(); ; {
-		asked := time.Now()
-		if holds() {
-			return
-		}
-		if asked.Sub(begin) > time.Second {
-			t.Fatalf("%s: not within a second", what)
-		}
-	}
-}
-
 func TestSettings(t *testing.T) {
 	onBoth(t, func(t *testing.T, uri string) {
 		s := start(t, uri, everything+"log: {level: error}\nevents: {keep: 100h}\n"+example)
@@ -229,7 +215,7 @@ func TestSettingsElsewhere(t *testing.T) {
 			if got := serverName.In(here.app.config); got != name {
 				t.Errorf("here it is %s, not %s", got, name)
 			}
-			soon(t, name+" elsewhere", func() bool { return serverName.In(there.app.config) == name })
+			eventually(t, patience, name+" elsewhere", func() bool { return serverName.In(there.app.config) == name })
 		}
 		here.set(200, "http.public_base", "https://changed.example.com")
 		if got := there.setting("http.public_base"); got["value"] != "https://changed.example.com" || got["needs_restart"] != true {
@@ -313,7 +299,7 @@ func TestHangup(t *testing.T) {
 	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	late := time.Now().Add(20 * time.Second)
+	late := time.Now().Add(patience)
 	for dig(p.get("server"), "data", "attributes", "name") != "renamed" {
 		if time.Now().After(late) {
 			t.Fatal("the program does not heed the signal")
@@ -371,7 +357,7 @@ func TestAllowedAddresses(t *testing.T) {
 				t.Errorf("%s: %d, not %d", path, got, want)
 			}
 		}
-		soon(t, "elsewhere", func() bool { return ask(there, api, home) == 403 })
+		eventually(t, patience, "elsewhere", func() bool { return ask(there, api, home) == 403 })
 		if got := ask(there, api, office); got != 200 {
 			t.Errorf("elsewhere from an allowed address: %d", got)
 		}
@@ -403,11 +389,11 @@ func TestAllowedAddresses(t *testing.T) {
 		if got := ask(here, api, office); got != 403 {
 			t.Errorf("who has locked themselves out: %d", got)
 		}
-		soon(t, "elsewhere", func() bool { return ask(there, api, office) == 403 })
+		eventually(t, patience, "elsewhere", func() bool { return ask(there, api, office) == 403 })
 		if a := here.send("DELETE", "/api/admin/v1/allowed-addresses/"+mapped, nil, from(home)...); a.StatusCode != 204 { // the last one: then there are none
 			t.Errorf("%d %s", a.StatusCode, a.text)
 		}
-		soon(t, "elsewhere", func() bool { return ask(there, api, office) == 200 })
+		eventually(t, patience, "elsewhere", func() bool { return ask(there, api, office) == 200 })
 	})
 }
 
@@ -481,7 +467,7 @@ func TestConcurrentLockOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			db.Close()
-			soon(t, "a hand", func() bool {
+			eventually(t, patience, "a hand", func() bool {
 				return s.send("GET", "/api/admin/v1/me", nil, "X-Forwarded-For: 192.0.2.1").StatusCode == 200
 			})
 		}

@@ -265,12 +265,12 @@ func TestConnected(t *testing.T) {
 			t.Errorf("a stream is called %q", name)
 		}
 		l.close()
-		eventually(t, 20*time.Second, "one stream is left", func() bool { return len(streams(id)) == 1 })
+		eventually(t, patience, "one stream is left", func() bool { return len(streams(id)) == 1 })
 		if s.connected() != 1 {
 			t.Errorf("%d connected", s.connected())
 		}
 		second.close()
-		eventually(t, 20*time.Second, "nobody is connected", func() bool { return s.connected() == 0 })
+		eventually(t, patience, "nobody is connected", func() bool { return s.connected() == 0 })
 
 		// All that ends one ends it within a second, on either node.
 		path := map[string]func(user, session string) (method, path string){
@@ -300,8 +300,8 @@ func TestConnected(t *testing.T) {
 				s.do(200, "POST", "users/"+id+"/lock", nil)
 			}
 		}
-		eventually(t, 20*time.Second, "nobody is connected", func() bool { return s.connected() == 0 })
-		eventually(t, 20*time.Second, "no stream is open", func() bool { return s.count("SELECT count(*) FROM connections") == 0 })
+		eventually(t, patience, "nobody is connected", func() bool { return s.connected() == 0 })
+		eventually(t, patience, "no stream is open", func() bool { return s.count("SELECT count(*) FROM connections") == 0 })
 	})
 }
 
@@ -356,7 +356,7 @@ func TestSlowReader(t *testing.T) {
 			list, _ := s.get("sessions?filter[kind]=stream&filter[status]=active")["data"].([]any)
 			return len(list)
 		}
-		eventually(t, 20*time.Second, "both are open", func() bool { return active() == 2 })
+		eventually(t, patience, "both are open", func() bool { return active() == 2 })
 		from := quick.last
 		sent := 0
 		for body := strings.Repeat("🕊", 10_000); active() == 2; sent++ {
@@ -378,7 +378,7 @@ func TestSlowReader(t *testing.T) {
 		s.do(200, "POST", "users/"+quentin+"/lock", nil)
 		s.stamped()
 		last := fmt.Sprint(s.count("SELECT max(position) FROM events"))
-		eventually(t, 20*time.Second, "a heartbeat", func() bool {
+		eventually(t, patience, "a heartbeat", func() bool {
 			if _, err := l.next(true); err != nil {
 				t.Fatal(err)
 			}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // collector takes spans by OTLP over HTTP.
@@ -82,7 +81,7 @@ func TestTraces(t *testing.T) {
 		s.send("GET", "/api/admin/v1/users", nil) // none in a hundred of these
 		s.send("POST", "/api/admin/v1/users", resourceDocument("user", "", map[string]any{"username": "montana"}, nil), traceparent)
 		var spans []map[string]any
-		eventually(t, 10*time.Second, "the spans arrive", func() bool {
+		eventually(t, patience, "the spans arrive", func() bool {
 			spans = c.of(trace)
 			return slices.ContainsFunc(spans, func(span map[string]any) bool { return span["name"] == "POST /api/admin/v1/{type}" })
 		})

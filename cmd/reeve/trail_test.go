@@ -212,9 +212,5 @@ func TestKept(t *testing.T) {
 // stamped waits until every event has its position.
 func (s *server) stamped() {
 	s.Helper()
-	for late := time.Now().Add(20 * time.Second); s.count("SELECT count(*) FROM events WHERE position IS NULL") > 0; {
-		if time.Now().After(late) {
-			s.Fatal("there are events without a position")
-		}
-	}
+	eventually(s.T, patience, "all events have positions", func() bool { return s.count("SELECT count(*) FROM events WHERE position IS NULL") == 0 })
 }

@@ -117,7 +117,7 @@ func (r *receiver) count() int {
 // hear is the next request that is taken, or was.
 func (r *receiver) hear(topic string) arrival {
 	r.Helper()
-	eventually(r.T, 20*time.Second, topic+" arrives", func() bool { return r.count() > r.read })
+	eventually(r.T, patience, topic+" arrives", func() bool { return r.count() > r.read })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.arrived[r.read]
@@ -196,7 +196,7 @@ func TestWebhooks(t *testing.T) {
 		last := r.hear("group.deleted")
 
 		// What came of it.
-		eventually(t, 5*time.Second, "it is noted", func() bool {
+		eventually(t, patience, "it is noted", func() bool {
 			return s.webhook(id)["last_delivered_event"] == dig(last.body, "data", "attributes", "position")
 		})
 		var topics []string
@@ -227,7 +227,7 @@ func TestWebhooks(t *testing.T) {
 		act(200, "pause")
 		act(409, "test")
 		act(409, "reset")
-		eventually(t, 5*time.Second, "nobody serves it", func() bool { return s.count("SELECT count(*) FROM webhook_leases") == 0 })
+		eventually(t, patience, "nobody serves it", func() bool { return s.count("SELECT count(*) FROM webhook_leases") == 0 })
 		s.joins("billy")
 		s.stamped()
 		if n := r.count(); n != r.read {
@@ -244,7 +244,7 @@ func TestWebhooks(t *testing.T) {
 		r.status.Store(500)
 		s.joins("valencia")
 		s.joins("rosewater")
-		eventually(t, 20*time.Second, "it fails", func() bool { return s.webhook(id)["failing"] == true })
+		eventually(t, patience, "it fails", func() bool { return s.webhook(id)["failing"] == true })
 		shown := s.webhook(id)
 		if shown["failing_since"] == nil || shown["last_retry_at"] == nil || shown["next_attempt_at"] == nil || shown["retry_interval"].(float64) < 1000 {
 			t.Errorf("%v", shown)
@@ -256,10 +256,10 @@ func TestWebhooks(t *testing.T) {
 		if ids := idsOf(s.get("webhooks?filter[failing]=true&sort=-failing_since")); len(ids) != 1 {
 			t.Errorf("%v fail", ids)
 		}
-		eventually(t, 20*time.Second, "it waits for longer", func() bool { return s.webhook(id)["retry_interval"].(float64) > 4000 })
+		eventually(t, patience, "it waits for longer", func() bool { return s.webhook(id)["retry_interval"].(float64) > 4000 })
 		r.status.Store(302) // which is not followed
 		act(200, "reset")
-		eventually(t, 20*time.Second, "it is tried again", func() bool {
+		eventually(t, patience, "it is tried again", func() bool {
 			return dig(s.get(path+"/deliveries?filter[state]=failing"), "data", 0, "attributes", "status") == 302.0
 		})
 		r.status.Store(204)
@@ -268,7 +268,7 @@ func TestWebhooks(t *testing.T) {
 		if dig(s.get("events/"+a.id), "data", "attributes", "changes", "username", "to") != "rosewater" {
 			t.Errorf("%v", a)
 		}
-		eventually(t, 5*time.Second, "it has recovered", func() bool {
+		eventually(t, patience, "it has recovered", func() bool {
 			w := s.webhook(id)
 			return w["failing"] == false && w["failing_since"] == nil && w["retry_interval"] == 0.0 && w["next_attempt_at"] == nil
 		})
@@ -276,7 +276,7 @@ func TestWebhooks(t *testing.T) {
 		// 410 says that nobody wants it any more; whoever resumes it may leave out what has happened.
 		r.status.Store(410)
 		s.joins("winston")
-		eventually(t, 20*time.Second, "it is paused", func() bool { return s.webhook(id)["paused_at"] != nil })
+		eventually(t, patience, "it is paused", func() bool { return s.webhook(id)["paused_at"] != nil })
 		r.status.Store(204)
 		s.joins("lost")
 		s.stamped()
@@ -333,7 +333,7 @@ func TestWebhookAddresses(t *testing.T) {
 		r.url = strings.Replace(r.url, "127.0.0.1", "localhost", 1)
 		id := s.hook(r, "user.created")
 		s.joins("montana")
-		eventually(t, 20*time.Second, "it fails", func() bool { return s.webhook(id)["failing"] == true })
+		eventually(t, patience, "it fails", func() bool { return s.webhook(id)["failing"] == true })
 		d := dig(s.get("webhooks/"+id+"/deliveries"), "data", 0, "attributes")
 		if got := fmt.Sprint(dig(d, "error")); dig(d, "status") != nil || !strings.Contains(got, "not allowed") {
 			t.Errorf("%v", d)
@@ -412,7 +412,7 @@ func TestWebhookDelivery(t *testing.T) {
 		s := nodes[0].server
 		s.stamped()
 		last := s.count("SELECT max(position) FROM events WHERE verb = 'create' AND target_type = 'user'")
-		eventually(t, 2*time.Minute, "all have arrived", func() bool { return s.webhook(id)["last_delivered_event"] == float64(last) })
+		eventually(t, patience, "all have arrived", func() bool { return s.webhook(id)["last_delivered_event"] == float64(last) })
 
 		seen, before := map[string]bool{}, 0.0
 		again := 0
