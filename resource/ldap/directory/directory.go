@@ -2,20 +2,14 @@
 package directory
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/url"
-	"os"
 	"regexp"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -51,12 +45,8 @@ var (
 )
 
 const (
-	// pageSize is how many entries a server is asked for at once (RFC 2696).
-	pageSize = 200
 	// pause is how long a server that does not answer is left alone, so that not everybody waits for it.
 	pause = 5 * time.Second
-	// idle is how long a listing is kept that nobody reads on.
-	idle = time.Minute
 	// maxError is how many bytes of an error are told.
 	maxError = 500
 )
@@ -213,88 +203,6 @@ func (c *Client) Probe(ctx context.Context) {
 		})
 	}
 	all.Wait()
-}
-
-// connection is one to a server, on which who searches is signed in.
-type connection struct {
-	*ldap.Conn
-	raw  net.Conn
-	stop func() bool
-}
-
-// Close ends the connection. What goes wrong with that concerns nobody.
-func (c *connection) Close() {
-	c.stop()
-	_ = c.Conn.Close()
-}
-
-// dial connects to a server and binds there. All that is done with the connection has the time limit of the configuration
-// together, and ends with the context.
-func dial(ctx context.Context, config Config, text string) (*connection, error) {
-	u, err := url.Parse(text)
-	if err != nil {
-		return nil, err
-	}
-	port, direct := "389", u.Scheme == "ldaps"
-	if direct {
-		port = "636"
-	}
-	secure := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	if config.CAFile != "" && (direct || !config.AllowPlain) {
-		if secure.RootCAs, err = authorities(config.CAFile); err != nil {
-			return nil, err
-		}
-	}
-	dialer := net.Dialer{Timeout: config.Timeout}
-	deadline := time.Now().Add(config.Timeout)
-	raw, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port)))
-	if err != nil {
-		return nil, err
-	}
-	c := &connection{raw: raw, stop: context.AfterFunc(ctx, func() { _ = raw.Close() })}
-	if err = raw.SetDeadline(deadline); err == nil && direct {
-		over := tls.Client(raw, secure)
-		err = over.HandshakeContext(ctx)
-		c.Conn = ldap.NewConn(over, true)
-	} else {
-		c.Conn = ldap.NewConn(raw, false)
-	}
-	if err != nil {
-		c.stop()
-		_ = raw.Close()
-		return nil, err
-	}
-	c.Start()
-	if !direct && !config.AllowPlain {
-		err = c.StartTLS(secure)
-	}
-	if err == nil && config.BindDN != "" {
-		err = c.enter(config)
-	}
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// enter binds as who searches, which may be nobody in particular (RFC 4513, 5.1.1).
-func (c *connection) enter(config Config) error {
-	_, err := c.SimpleBind(&ldap.SimpleBindRequest{Username: config.BindDN, Password: config.Password, AllowEmptyPassword: config.BindDN == ""})
-	return err
-}
-
-// authorities are the certificates of a file.
-func authorities(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("%s has no certificate", path)
-	}
-	return pool, nil
 }
 
 // ask has the first server that answers asked, by a question that may be put to several. It returns ErrUnreachable, or
@@ -493,119 +401,4 @@ func (c Config) key(member string) string {
 		return member // which then is nobody's
 	}
 	return strings.ToLower(dn.String())
-}
-
-// Listing is everybody in the directory, page by page, from one server. It is not safe for concurrent use.
-type Listing struct {
-	client  *Client
-	url     string
-	config  Config
-	conn    *connection
-	paging  *ldap.ControlPaging
-	members map[string]map[string]bool // of groups, by DN
-	end     *time.Timer
-}
-
-// List begins to list everybody, with those of some groups that each is in. It returns ErrUnreachable or ErrRefused.
-// Whoever does not read on for a minute has to begin again.
-func (c *Client) List(ctx context.Context, groups []string) (*Listing, error) {
-	config := c.config()
-	l := &Listing{client: c, config: config, paging: ldap.NewControlPaging(pageSize)}
-	u, err := c.ask(ctx, config, func(conn *connection) error {
-		l.members = map[string]map[string]bool{} // a server before may have told of some
-		for _, dn := range groups {
-			if err := l.read(conn, dn); err != nil {
-				return err
-			}
-		}
-		conn.stop() // the next page is asked for in another context
-		l.conn = conn
-		return conn.raw.SetDeadline(time.Time{})
-	})
-	if err != nil {
-		return nil, err
-	}
-	l.url, l.end = u, time.AfterFunc(idle, l.conn.Close)
-	return l, nil
-}
-
-// read reads the members of a group. A group that is not there has none.
-func (l *Listing) read(conn *connection, dn string) error {
-	result, err := conn.Search(ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 0, false, "(objectClass=*)", []string{l.config.Member}, nil))
-	if ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	members := map[string]bool{}
-	for _, e := range result.Entries {
-		for _, a := range e.Attributes {
-			if strings.Contains(a.Name, ";range=") { // of Active Directory, which answers a part
-				return fmt.Errorf("%w: the group %s has more members than it tells at once", ErrRefused, dn)
-			}
-			for _, member := range a.Values {
-				members[l.config.key(member)] = true
-			}
-		}
-	}
-	l.members[dn] = members
-	return nil
-}
-
-// Next is the next page, and whether it is the last one. An error, ErrUnreachable or ErrRefused, ends the listing.
-func (l *Listing) Next(ctx context.Context) (people []Person, last bool, err error) {
-	l.end.Stop()
-	defer context.AfterFunc(ctx, func() { _ = l.conn.raw.Close() })()
-	if err := l.conn.raw.SetDeadline(time.Now().Add(l.config.Timeout)); err != nil {
-		return nil, false, l.failed(err)
-	}
-	result, err := l.conn.Search(l.config.search("", 0, l.paging))
-	if err != nil {
-		return nil, false, l.failed(err)
-	}
-	for _, e := range result.Entries {
-		p := l.config.person(e)
-		for dn, members := range l.members {
-			if members[l.config.key(l.config.member(p))] {
-				p.Groups = append(p.Groups, dn)
-			}
-		}
-		slices.Sort(p.Groups)
-		people = append(people, p)
-	}
-	paging, _ := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
-	if paging == nil || len(paging.Cookie) == 0 {
-		l.Close()
-		l.client.listed(l.url)
-		return people, true, nil
-	}
-	l.paging.SetCookie(paging.Cookie)
-	if err := l.conn.raw.SetDeadline(time.Time{}); err != nil {
-		return nil, false, l.failed(err)
-	}
-	l.end.Reset(idle)
-	return people, false, nil
-}
-
-// listed notes that a server has told of everybody.
-func (c *Client) listed(u string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.server(u).ListedAt = time.Now()
-}
-
-func (l *Listing) failed(err error) error {
-	l.Close()
-	if err = refusal(err); errors.Is(err, ErrRefused) {
-		return err
-	}
-	l.client.note(l.url, err)
-	return ErrUnreachable
-}
-
-// Close ends the listing.
-func (l *Listing) Close() {
-	l.end.Stop()
-	l.conn.Close()
 }
