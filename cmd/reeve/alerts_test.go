@@ -49,7 +49,7 @@ func TestAlertTakenOver(t *testing.T) {
 		yaml := everything + "alerts: {interval: 1s}\n"
 		prepare(t, uri)
 		p := launch(t, uri, yaml)
-		path := p.waitingAlert("3s")
+		path := p.waitingAlert("8s")
 		next := func(state string) {
 			t.Helper()
 			p.alerted(path, state) // and nobody else is there who could evaluate it

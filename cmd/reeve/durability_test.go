@@ -453,6 +453,7 @@ func TestWorkersGoOn(t *testing.T) {
 	hook := s.hook(r, "user.created")
 	alert := s.waitingAlert("2s")
 	s.becomes(s.queue("prune"), job.Done) // what is there already
+	s.set(200, "jobs.enabled", false)     // lest one is queued by itself
 	overdue(t, s.uri, tokens)
 	for i := range joined {
 		if i == joined/2 {
@@ -465,6 +466,7 @@ func TestWorkersGoOn(t *testing.T) {
 		s.write(fmt.Sprint("message ", i), "listener")
 	}
 	pruning := s.queue("prune")
+	s.set(200, "jobs.enabled", true)
 	eventually(t, patience, "the job is under way", func() bool { return dig(s.get(pruning), "data", "attributes", "progress_done") != 0.0 })
 	if err := cluster.Stop(storagetest.Immediate); err != nil {
 		t.Log("stopping at once:", err) // it says that it was killed
