@@ -76,7 +76,13 @@ type Store[T any] interface {
 
 // Only is the one row with a value in an attribute that is unique, nil if there is none.
 func Only[T any](ctx context.Context, list func(ctx context.Context, q Query) (Page[T], error), attribute string, value any) (*T, error) {
-	page, err := list(ctx, Query{Where: Equal(attribute, value), Window: pagination.First(1), Count: pagination.CountNone})
+	return First(ctx, list, Equal(attribute, value))
+}
+
+// First is the first row that meets a condition, in an order as the parameter sort has it, by id without one; nil if there
+// is none.
+func First[T any](ctx context.Context, list func(ctx context.Context, q Query) (Page[T], error), where Condition, order ...string) (*T, error) {
+	page, err := list(ctx, Query{Where: where, Order: ParseOrder(order), Window: pagination.First(1), Count: pagination.CountNone})
 	if err != nil || len(page.Rows) == 0 {
 		return nil, err
 	}

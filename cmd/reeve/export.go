@@ -14,6 +14,7 @@ import (
 	"reeve/auth"
 	"reeve/pagination"
 	"reeve/resource"
+	documents "reeve/resource/document"
 	"reeve/resource/httpapi"
 	"reeve/resource/job"
 	"reeve/resource/setting"
@@ -67,7 +68,7 @@ func (a *app) export(c *configuration) job.Kind {
 				w := io.MultiWriter(file, sum)
 				var lines []byte
 				return a.engine.Export(ctx, op, func(page resource.Result) error {
-					lines = httpapi.AppendLines(lines[:0], c.prefix(), &page)
+					lines = documents.AppendLines(lines[:0], c.prefix()+httpapi.Base, &page)
 					if _, err := w.Write(lines); err != nil {
 						return err
 					}

@@ -100,12 +100,9 @@ func (a *app) newLDAP(c *configuration, jobs job.Store) module.Module {
 			if err != nil {
 				return d, err
 			}
-			last, err := jobs.List(ctx, resource.Query{
-				Where: resource.All{resource.Equal("kind", ldapSync), resource.Equal("state", job.Done)},
-				Order: resource.ParseOrder([]string{"-created_at"}), Window: pagination.First(1), Count: pagination.CountNone,
-			})
-			if err == nil && len(last.Rows) > 0 {
-				d.LastSyncAt = last.Rows[0].FinishedAt
+			last, err := resource.First(ctx, jobs.List, resource.All{resource.Equal("kind", ldapSync), resource.Equal("state", job.Done)}, "-created_at")
+			if last != nil {
+				d.LastSyncAt = last.FinishedAt
 			}
 			return d, err
 		}),

@@ -9,7 +9,6 @@ import (
 
 	"reeve/auth"
 	"reeve/resource"
-	"reeve/resource/group"
 	"reeve/resource/httpapi"
 	"reeve/resource/module"
 	"reeve/resource/registration"
@@ -67,11 +66,9 @@ func (a *app) joinDefaultGroups(tx *resource.Tx, id ulid.ULID) error {
 			a.log.WarnContext(tx, "a new user does not join a group that is not there", "setting", "users.default_groups", "group", key, "user", id)
 			continue
 		}
-		_, err = a.engine.Do(tx, resource.Operation{
-			Verb: resource.Link, Type: group.Schema.Name, ID: g.ID, Relationship: "members", Request: tx.Request, Principal: auth.System,
-			Body: resource.Body{Relationships: map[string][]resource.Identifier{"members": {{Type: user.Schema.Name, ID: id}}}},
-		})
-		if err != nil {
+		op := changeMembers(resource.Link, g.ID, []ulid.ULID{id})[0]
+		op.Request, op.Principal = tx.Request, auth.System
+		if _, err = a.engine.Do(tx, op); err != nil {
 			return err
 		}
 	}

@@ -148,14 +148,7 @@ func (r roster) mirror(tx *resource.Tx, before, after *Contact) error {
 
 // other is the contact's own entry, nil if there is none.
 func (r roster) other(ctx context.Context, c *Contact) (*Contact, error) {
-	page, err := r.Store.List(ctx, resource.Query{
-		Where:  resource.All{resource.Equal("user", c.Contact), resource.Equal("contact", c.User)},
-		Window: pagination.First(1), Count: pagination.CountNone,
-	})
-	if err != nil || len(page.Rows) == 0 {
-		return nil, err
-	}
-	return &page.Rows[0], nil
+	return resource.First(ctx, r.Store.List, resource.All{resource.Equal("user", c.Contact), resource.Equal("contact", c.User)})
 }
 
 func keep(_ *resource.Tx, c *Contact) error {

@@ -103,11 +103,6 @@ func ReadList(registry *resource.Registry, list string) (resource.Operation, err
 	return req.operation, err
 }
 
-// AppendLines appends a page of such a list as a request for all of it is answered. Prefix is that of [Config].
-func AppendLines(dst []byte, prefix string, page *resource.Result) []byte {
-	return document.AppendLines(dst, prefix+Base, page)
-}
-
 // whole reports the parameters that ask for less, or more, than all rows of a list.
 func (q *query) whole() error {
 	var problems resource.Errors

@@ -46,7 +46,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/oklog/ulid/v2"
 
@@ -84,17 +83,8 @@ func (p *Progress) Finish() { p.finished = true }
 // Note adds a line to the report, which has room for 100.
 func (p *Progress) Note(format string, args ...any) {
 	if len(p.Report) < maxReport {
-		p.Report = append(p.Report[:len(p.Report):len(p.Report)], clean(fmt.Sprintf(format, args...)))
+		p.Report = append(p.Report[:len(p.Report):len(p.Report)], resource.ShortText(fmt.Sprintf(format, args...), maxError))
 	}
-}
-
-// clean is a text as a job keeps it.
-func clean(text string) string {
-	text = resource.CleanText(text)
-	if utf8.RuneCountInString(text) > maxError {
-		text = string([]rune(text)[:maxError])
-	}
-	return text
 }
 
 // Write is what a step writes, in the transaction that ctx holds and that stores the progress as it leaves it. It may be

@@ -197,14 +197,7 @@ func (r *runner) schedule(ctx context.Context, kind *Kind) error {
 
 // last is the latest job of a kind that was queued by itself and meets a condition, nil if there is none.
 func (r *runner) last(ctx context.Context, kind *Kind, where resource.Condition) (*Job, error) {
-	page, err := r.config.Jobs.List(ctx, resource.Query{
-		Where: resource.All{resource.Equal("kind", kind.Name), resource.Equal("scheduled", true), where},
-		Order: resource.ParseOrder([]string{"-created_at"}), Window: pagination.First(1), Count: pagination.CountNone,
-	})
-	if err != nil || len(page.Rows) == 0 {
-		return nil, err
-	}
-	return &page.Rows[0], nil
+	return resource.First(ctx, r.config.Jobs.List, resource.All{resource.Equal("kind", kind.Name), resource.Equal("scheduled", true), where}, "-created_at")
 }
 
 // errOver says that a job is not this runner's any more: it is done, or was cancelled or taken over.
@@ -369,7 +362,7 @@ func (r *runner) fail(ctx context.Context, id ulid.ULID, turn int64, why error) 
 	}
 	return r.change(ctx, id, turn, func(_ context.Context, row *Job) error {
 		row.end(Failed, resource.Cut(time.Now()))
-		row.Error = clean(text)
+		row.Error = resource.ShortText(text, maxError)
 		return nil
 	})
 }

@@ -97,7 +97,7 @@ func (b *batch) apply(ctx context.Context, people []directory.Person) error {
 		switch {
 		case account != nil && account.SyncedAt.Equal(b.now) && account.DN != p.DN: // of another page of this sync
 			return b.same(ctx, p)
-		case account != nil && !account.SyncedAt.Before(b.now): // by a sync that was cut off, or at a sign-in meanwhile
+		case account != nil && !account.SyncedAt.Before(b.now): // at a sign-in meanwhile, or on a page before
 			continue
 		case account == nil && byName[p.Username] != ulid.ULID{}:
 			b.note("%s has the username of somebody in the directory, and is not taken over", named(byName[p.Username]))

@@ -15,7 +15,7 @@ import (
 
 // Place is where a sync stands. Everybody in the directory comes first; then whoever was not among them.
 type Place struct {
-	Begun   time.Time // zero at the beginning
+	Begun   time.Time // when the listing began
 	Listing ulid.ULID // that the pages are of
 	Pages   int
 	Listed  bool      // all of them
@@ -39,7 +39,7 @@ type listing struct {
 }
 
 // Read reads the next page of the directory. A server knows of a listing on its own connection alone (RFC 2696, 4): so a
-// node that takes a sync over, or loses the connection, begins again, and passes over whom it has done.
+// node that takes a sync over, or loses the connection, begins again, and compares whom it has done once more.
 func (s *Syncer) Read(ctx context.Context, at Place) (Page, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,15 +114,12 @@ type Outcome struct {
 // is called again. It is a Conflict if what the directory says cannot be: a sync that is tried again then reads it anew.
 func (s *Syncer) Write(ctx context.Context, at *Place, page Page, seen int64) (out Outcome, err error) {
 	b := &batch{Syncer: s, mappings: page.mappings, now: at.Begun, stay: page.stay}
-	if b.now.IsZero() {
-		b.now = resource.Cut(time.Now())
+	if !at.Listed && page.place.Pages == 1 { // it begins, perhaps once more
+		b.now, seen = resource.Cut(time.Now()), 0
 	}
 	if out.Seen = seen; at.Listed {
 		out.Done, err = b.leave(ctx, at)
 	} else {
-		if page.place.Pages == 1 { // it has begun again
-			out.Seen = 0
-		}
 		out.Seen += int64(len(page.people))
 		if err = b.join(ctx, page, out.Seen); err == nil {
 			*at = page.place
@@ -166,20 +163,13 @@ func (b *batch) join(ctx context.Context, page Page, seen int64) error {
 // recognized is a Conflict if none of those whom the directory had are found there again: then it is another directory, or
 // its people are known by another attribute. Who came after they were last seen tells nothing of that.
 func (b *batch) recognized(ctx context.Context) error {
-	first := func(order string, where ...resource.Condition) (*Account, error) {
-		page, err := b.config.Accounts.List(ctx, resource.Query{
-			Where: append(resource.All{present}, where...), Order: resource.ParseOrder([]string{order}), Window: pagination.First(1), Count: pagination.CountNone,
-		})
-		if err != nil || len(page.Rows) == 0 {
-			return nil, err
-		}
-		return &page.Rows[0], nil
-	}
-	gone, err := first("-synced_at", b.unseen())
+	gone, err := resource.First(ctx, b.config.Accounts.List, resource.All{present, b.unseen()}, "-synced_at")
 	if err != nil || gone == nil {
 		return err
 	}
-	again, err := first("synced_at", resource.Holds("synced_at", resource.AtLeast, b.now), resource.Holds("created_at", resource.AtMost, gone.SyncedAt))
+	again, err := resource.First(ctx, b.config.Accounts.List, resource.All{
+		present, resource.Holds("synced_at", resource.AtLeast, b.now), resource.Holds("created_at", resource.AtMost, gone.SyncedAt),
+	}, "synced_at")
 	if err == nil && again == nil {
 		err = resource.Errorf(resource.Conflict, "the directory has none of the users whom it had, as if auth.ldap.id_attribute were another one now; nobody is deactivated. "+
 			"If they are gone, delete their ldap-accounts")

@@ -270,6 +270,14 @@ func (l *Loader) states(ctx context.Context) ([]State, error) {
 	return states, nil
 }
 
+// Kinds are the kinds of jobs that the loaded modules bring.
+func (l *Loader) Kinds() (kinds []job.Kind) {
+	for _, i := range *l.loaded.Load() {
+		kinds = append(kinds, i.Jobs...)
+	}
+	return kinds
+}
+
 // Loaded are the modules that are loaded.
 func (l *Loader) Loaded(ctx context.Context) ([]State, error) {
 	states, err := l.states(ctx)

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"reeve/resource"
-	"reeve/resource/job"
 )
 
 // settle loads, reloads and unloads until this node has what is stored. The error is the database's; what cannot be
@@ -147,14 +146,6 @@ func (l *Loader) run(ctx context.Context, i *instance) error {
 		workers.Go(func() error { return i.Run(ctx) })
 	}
 	return workers.Wait()
-}
-
-// Kinds are the kinds of jobs that the loaded modules bring.
-func (l *Loader) Kinds() (kinds []job.Kind) {
-	for _, i := range *l.loaded.Load() {
-		kinds = append(kinds, i.Jobs...)
-	}
-	return kinds
 }
 
 // halt ends the worker of an instance.

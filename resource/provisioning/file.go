@@ -333,11 +333,11 @@ func (e *entity) told(err error) (texts []string) {
 	return texts
 }
 
-// masked is a text without secrets.
+// masked is a text without secrets. Of one that begins as another does, nothing is left.
 func masked(text string, secrets []string) string {
-	for _, secret := range secrets {
-		text = strings.ReplaceAll(text, secret, resource.Mask)
-		text = strings.ReplaceAll(text, strings.Trim(strconv.Quote(secret), `"`), resource.Mask)
+	var masks []string
+	for _, secret := range slices.SortedFunc(slices.Values(secrets), func(a, b string) int { return len(b) - len(a) }) {
+		masks = append(masks, secret, resource.Mask, strings.Trim(strconv.Quote(secret), `"`), resource.Mask)
 	}
-	return text
+	return strings.NewReplacer(masks...).Replace(text)
 }

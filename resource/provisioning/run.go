@@ -79,8 +79,7 @@ func (k *Keeper) apply(ctx context.Context, kind *Kind) bool {
 		}
 		return true
 	}
-	runes := []rune(resource.AllErrors(err).Error())
-	text := string(runes[:min(len(runes), maxError)])
+	text := resource.ShortText(resource.AllErrors(err).Error(), maxError)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.errors[kind.Name] != text { // else it was tried again

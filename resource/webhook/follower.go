@@ -175,7 +175,7 @@ func (f *follower) deliver(ctx context.Context, e *resource.Event) error {
 			return f.note(ctx, nil) // that it recovers is told at once
 		}
 		interval := max(backoff(f.webhook.RetryInterval), min(outcome.RetryAfter, maxInterval))
-		d.State, d.Error, d.NextAttemptAt = Failing, shortened(outcome.Err), now.Add(interval)
+		d.State, d.Error, d.NextAttemptAt = Failing, resource.ShortText(outcome.Err.Error(), resource.DefaultMaxLength), now.Add(interval)
 		if err := f.note(ctx, d); err != nil {
 			return err
 		}
@@ -233,11 +233,6 @@ func (f *follower) wait(ctx context.Context) error {
 func backoff(before int64) time.Duration {
 	interval := max(firstInterval, 2*time.Duration(before)*time.Millisecond)
 	return min(interval*3/4+rand.N(interval/2), maxInterval)
-}
-
-func shortened(err error) string {
-	text := []rune(err.Error())
-	return string(text[:min(len(text), resource.DefaultMaxLength)])
 }
 
 // note notes how far the webhook has come, what was delivered, and what was not. It fails if the lease is lost.

@@ -47,7 +47,7 @@ var (
 const (
 	// pause is how long a server that does not answer is left alone, so that not everybody waits for it.
 	pause = 5 * time.Second
-	// maxError is how many bytes of an error are told.
+	// maxError is how many characters of an error are told.
 	maxError = 500
 )
 
@@ -154,8 +154,7 @@ func (c *Client) note(u string, err error) {
 	was := s.Reachable || s.CheckedAt.IsZero()
 	s.Reachable, s.Error, s.CheckedAt, s.until = err == nil, "", now, time.Time{}
 	if err != nil {
-		text := resource.CleanText(err.Error())
-		s.Error, s.until = strings.ToValidUTF8(text[:min(len(text), maxError)], ""), now.Add(pause)
+		s.Error, s.until = resource.ShortText(err.Error(), maxError), now.Add(pause)
 		if was {
 			c.log.Warn("a server of the directory does not answer as it should", "url", u, "error", s.Error)
 		}

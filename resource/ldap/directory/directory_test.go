@@ -236,6 +236,18 @@ func TestList(t *testing.T) {
 		t.Errorf("more people than the server tells: %v, %+v", err, limited.Servers())
 	}
 
+	before := directory.SetIdle(time.Nanosecond)
+	if l, err = c.List(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	directory.SetIdle(before)
+	for err == nil { // until it has ended by itself
+		_, _, err = l.Next(t.Context())
+	}
+	if !errors.Is(err, directory.ErrUnreachable) || !c.Servers()[0].Reachable {
+		t.Errorf("nobody has read on: %v, %+v", err, c.Servers())
+	}
+
 	if l, err = c.List(t.Context(), nil); err == nil {
 		_, _, err = l.Next(t.Context())
 	}

@@ -11,12 +11,11 @@ import (
 	"github.com/go-ldap/ldap/v3"
 )
 
-const (
-	// pageSize is how many entries a server is asked for at once (RFC 2696).
-	pageSize = 200
-	// idle is how long a listing is kept that nobody reads on.
-	idle = time.Minute
-)
+// pageSize is how many entries a server is asked for at once (RFC 2696).
+const pageSize = 200
+
+// idle is how long a listing is kept that nobody reads on; a variable for the tests.
+var idle = time.Minute
 
 // Listing is everybody in the directory, page by page, from one server. It is not safe for concurrent use.
 type Listing struct {
@@ -78,14 +77,16 @@ func (l *Listing) read(conn *connection, dn string) error {
 
 // Next is the next page, and whether it is the last one. An error, ErrUnreachable or ErrRefused, ends the listing.
 func (l *Listing) Next(ctx context.Context) (people []Person, last bool, err error) {
-	l.end.Stop()
+	if !l.end.Stop() { // nobody read on, which tells nothing of the server
+		return nil, false, ErrUnreachable
+	}
 	defer context.AfterFunc(ctx, func() { _ = l.conn.raw.Close() })()
 	if err := l.conn.raw.SetDeadline(time.Now().Add(l.config.Timeout)); err != nil {
-		return nil, false, l.failed(err)
+		return nil, false, l.failed(ctx, err)
 	}
 	result, err := l.conn.Search(l.config.search("", 0, l.paging))
 	if err != nil {
-		return nil, false, l.failed(err)
+		return nil, false, l.failed(ctx, err)
 	}
 	for _, e := range result.Entries {
 		p := l.config.person(e)
@@ -105,7 +106,7 @@ func (l *Listing) Next(ctx context.Context) (people []Person, last bool, err err
 	}
 	l.paging.SetCookie(paging.Cookie)
 	if err := l.conn.raw.SetDeadline(time.Time{}); err != nil {
-		return nil, false, l.failed(err)
+		return nil, false, l.failed(ctx, err)
 	}
 	l.end.Reset(idle)
 	return people, false, nil
@@ -118,8 +119,11 @@ func (c *Client) listed(u string) {
 	c.server(u).ListedAt = time.Now()
 }
 
-func (l *Listing) failed(err error) error {
+func (l *Listing) failed(ctx context.Context, err error) error {
 	l.Close()
+	if ctx.Err() != nil { // whoever asks is gone: that tells nothing of the server
+		return context.Cause(ctx)
+	}
 	if err = refusal(err); errors.Is(err, ErrRefused) {
 		return err
 	}
