@@ -119,6 +119,9 @@ func (db *DB) contents(ctx context.Context, in querier) (tables []*content, err 
 		if hash != l.hash() {
 			return nil, l.cannot("it is not up to date: run reeve migrate up")
 		}
+		if err := db.whole(ctx, in, l); err != nil {
+			return nil, err
+		}
 		delete(made, l.table)
 		own := l.contents()
 		tables, links = append(tables, own[0]), append(links, own[1:]...)
@@ -129,9 +132,24 @@ func (db *DB) contents(ctx context.Context, in querier) (tables []*content, err 
 	return append(append(tables, links...), keysContent()), nil
 }
 
+// whole refuses a table with a column that its schema does not have, as one that a module's file named before: a backup
+// would be without it.
+func (db *DB) whole(ctx context.Context, in querier, l *layout) error {
+	present, err := db.dialect.Columns(ctx, in, l.table)
+	if err != nil {
+		return db.failed(err)
+	}
+	for _, p := range present {
+		if p.Name != "id" && l.column(p.Name) == nil && !strings.HasSuffix(p.Name, folding) {
+			return l.cannot("the database has a column %s that the schema does not have, so that it would be missing: declare it, or drop the column", p.Name)
+		}
+	}
+	return nil
+}
+
 // unknownTable is what is wrong with a table that is of no declared type.
 func unknownTable(name string) error {
-	return resource.Errorf(resource.Conflict, "the table %s is of no type that this program knows; where a file declares it, modules.path is to name the file's folder", name)
+	return resource.Errorf(resource.Conflict, "the table %s is of no type that this program knows; where a file declares it, modules.path is to name the file's folder, and the file is to be without errors", name)
 }
 
 // contents are the layout's tables as a backup has them: its own, then those of its links.

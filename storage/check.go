@@ -46,6 +46,9 @@ type Part struct {
 // are made of, and foreign keys with what they name. The last cannot be repaired; the others are, if it is asked
 // for. It takes the time that it takes. Others may write meanwhile.
 func (db *DB) Check(ctx context.Context, repair bool) (all []Finding, err error) {
+	if _, err := db.hashes(ctx, db.pools.Read); err != nil {
+		return nil, err
+	}
 	for at := (Place{}); ; {
 		part, err := db.CheckPart(ctx, at, false)
 		if err == nil && repair && len(part.Found) > 0 {

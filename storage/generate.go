@@ -155,6 +155,13 @@ func (g generator) run(ctx context.Context, statements ...string) error {
 
 // hashes are those of the tables as they were last generated, by table.
 func (db *DB) hashes(ctx context.Context, in querier) (map[string]string, error) {
+	columns, err := db.dialect.Columns(ctx, in, "reeve_schemas")
+	if err != nil {
+		return nil, db.failed(err)
+	}
+	if len(columns) == 0 {
+		return nil, errEmpty
+	}
 	var stored []struct{ Name, Hash string }
 	if err := sqlx.SelectContext(ctx, in, &stored, "SELECT name, hash FROM reeve_schemas"); err != nil {
 		return nil, db.failed(err)
@@ -165,6 +172,9 @@ func (db *DB) hashes(ctx context.Context, in querier) (map[string]string, error)
 	}
 	return hashes, nil
 }
+
+// errEmpty says that no tables have been made.
+var errEmpty error = resource.Errorf(resource.Conflict, "the database is empty: reeve migrate up makes its tables")
 
 // unclaimed refuses drafts whose tables are there, though no schema has made them.
 func (g generator) unclaimed(ctx context.Context, drafts []*layout) error {

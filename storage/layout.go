@@ -57,6 +57,9 @@ func (c *column) object() string {
 	return "attributes"
 }
 
+// folding is what the names of columns end in that have a text as it is searched.
+const folding = "_folded"
+
 // link is the table of a to-many reference.
 type link struct {
 	member string
@@ -112,7 +115,7 @@ func shape[T any](db *DB, s *resource.Schema[T]) (*layout, error) {
 		}
 		l.columns = append(l.columns, c)
 		if slices.Contains(folded, a.Name) {
-			c.name, c.folded = c.name+"_folded", true
+			c.name, c.folded = c.name+folding, true
 			if text, ok := c.fallback.(string); ok {
 				c.fallback = resource.Fold(text)
 			}

@@ -138,15 +138,9 @@ func (db *DB) MigrationStatus(ctx context.Context) ([]Migration, error) {
 		}
 	}
 	err = db.begin(ctx, func(ctx context.Context, tx *transaction) error {
-		columns, err := db.dialect.Columns(ctx, tx, "reeve_schemas")
-		if err != nil {
-			return db.failed(err)
-		}
-		hashes := map[string]string{}
-		if len(columns) > 0 {
-			if hashes, err = db.hashes(ctx, tx); err != nil {
-				return err
-			}
+		hashes, err := db.hashes(ctx, tx)
+		if err != nil && !errors.Is(err, errEmpty) {
+			return err
 		}
 		for _, l := range db.declared() {
 			all = append(all, Migration{Name: l.table, Applied: hashes[l.table] == l.hash()})

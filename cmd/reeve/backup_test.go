@@ -248,6 +248,35 @@ func TestRestoreRefuses(t *testing.T) {
 	})
 }
 
+// TestBackupIsWhole has no backup made that would lack something, nor of a database without tables: each is told of.
+func TestBackupIsWhole(t *testing.T) {
+	onBoth(t, func(t *testing.T, uri string) {
+		refused := func(uri, why string) {
+			t.Helper()
+			folder := t.TempDir()
+			err := (backup{File: filepath.Join(folder, "reeve.backup")}).Run(t.Context(), configured(t, uri))
+			if err == nil || !strings.Contains(err.Error(), why) {
+				t.Errorf("%v, and nothing of %q", err, why)
+			}
+			if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+				t.Errorf("%v is left: %v", left, err)
+			}
+		}
+		empty := emptyLike(t, uri)
+		refused(empty, "reeve migrate up")
+		if err := (check{DryRun: true}).Run(t.Context(), configured(t, empty)); err == nil || !strings.Contains(err.Error(), "reeve migrate up") {
+			t.Errorf("a check of an empty database: %v", err)
+		}
+		prepare(t, uri)
+		hand := newTestServer(t, uri).hand()
+		defer hand.Close()
+		if _, err := hand.ExecContext(t.Context(), "ALTER TABLE groups ADD COLUMN colour TEXT"); err != nil {
+			t.Fatal(err)
+		}
+		refused(uri, "a column colour")
+	})
+}
+
 // emptyLike is an empty database of the same kind.
 func emptyLike(t *testing.T, uri string) string {
 	t.Helper()

@@ -277,7 +277,7 @@ func (k *Kind) accept(ctx context.Context, j *Job) error {
 	case k.Accept == nil:
 		return resource.Errorf(resource.Invalid, "must not be given: %s takes none", k.Name).At("attributes", "argument")
 	case j.Argument == "":
-		return resource.Errorf(resource.Required, "%s needs one", k.Name).At("attributes", "argument")
+		return resource.Errorf(resource.Required, "must be given: what %s is to do it to", k.Name).At("attributes", "argument")
 	}
 	asker := resource.PrincipalOf(ctx)
 	err := k.Accept(ctx, asker, j.Argument)

@@ -94,7 +94,9 @@ func (l *Loader) load(ctx context.Context, m Module, at time.Time) error {
 	}
 	l.keep(i, other)
 	l.start(i)
-	l.config.Log.InfoContext(ctx, "module loaded", "module", m.Name)
+	if l.working != nil { // else at the start, or in a command: then it is no news
+		l.config.Log.InfoContext(ctx, "module loaded", "module", m.Name)
+	}
 	return nil
 }
 
