@@ -447,7 +447,7 @@ func TestDatabaseGone(t *testing.T) {
 func TestWorkersGoOn(t *testing.T) {
 	t.Parallel()
 	cluster := storagetest.Own(t)
-	const tokens, joined, sent = 8_000, 30, 20
+	const tokens, joined, sent = 5_000, 30, 20
 	s, r := start(t, cluster.Database(t), everything+reaching+"alerts: {interval: 1s}\n"), receive(t)
 	_, header := s.entered("listener")
 	hook := s.hook(r, "user.created")

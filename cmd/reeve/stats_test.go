@@ -85,6 +85,7 @@ func TestStats(t *testing.T) {
 			})
 		}
 		writers.Wait()
+		s.rest()
 		for _, node := range []*server{s, other} {
 			told := dig(node.get("stats"), "data", "attributes").(map[string]any)
 			for name, want := range map[string]int{
