@@ -16,7 +16,7 @@ import (
 var (
 	ErrMissing      = errors.New("the request has no credentials")
 	ErrInvalid      = errors.New("the credentials of the request are not valid")
-	ErrSecondFactor = errors.New("this user signs in with a second factor, so that name and password are not enough; use a token")
+	ErrSecondFactor = errors.New("name and password are not enough for this user, who signs in with a second factor, set up at /account/security; use a token")
 )
 
 // Credentials are what an Authorization header gives: a token, or a name and a password.
