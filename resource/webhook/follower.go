@@ -190,15 +190,13 @@ func (f *follower) deliver(ctx context.Context, e *resource.Event) error {
 // delivery is that of an event: a new one, unless it has been tried before.
 func (f *follower) delivery(ctx context.Context, e *resource.Event, topic string) (*Delivery, error) {
 	if !f.begun {
-		page, err := f.config.Deliveries.List(ctx, resource.Query{
-			Where: resource.All{resource.Equal("webhook", f.id), resource.Equal("position", e.Position)}, Window: pagination.First(1), Count: pagination.CountNone,
-		})
+		tried, err := resource.First(ctx, f.config.Deliveries.List, resource.All{resource.Equal("webhook", f.id), resource.Equal("position", e.Position)})
 		if err != nil {
 			return nil, err
 		}
-		if len(page.Rows) > 0 {
-			page.Rows[0].stored = true
-			return &page.Rows[0], nil
+		if tried != nil {
+			tried.stored = true
+			return tried, nil
 		}
 	}
 	return &Delivery{ID: ulid.Make(), Webhook: f.id, Event: resource.Identifier{Type: "event", ID: e.ID}, Position: e.Position, Topic: topic}, nil
