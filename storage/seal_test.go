@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -65,7 +66,9 @@ func TestRotateDataKeys(t *testing.T) {
 						err = fmt.Errorf("it is %q, not %q", found.Seed, seed)
 					}
 					done.Add(1)
-					time.Sleep(rand.N(10 * time.Millisecond)) // as clients do: else, on SQLite, one process would keep the other from writing
+					if strings.HasPrefix(s.url, "sqlite") { // one of two processes that write without a pause would keep the other from it
+						time.Sleep(rand.N(10 * time.Millisecond))
+					}
 				}
 				if err != nil {
 					t.Error(i, err)

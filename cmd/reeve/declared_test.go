@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 const spaceFile = `doc: What is out there.
@@ -141,7 +142,7 @@ func TestDeclaredInFile(t *testing.T) {
 		}
 		again.module(200, "space", "unload")
 		again.do(404, "GET", "planets", nil)
-		eventually(t, patience, "unloaded everywhere", func() bool { return s.send("GET", "/api/admin/v1/planets", nil).StatusCode == 404 })
+		eventually(t, time.Second, "unloaded everywhere", func() bool { return s.send("GET", "/api/admin/v1/planets", nil).StatusCode == 404 })
 		s.do(204, "DELETE", "users/"+quentin, nil)
 		if s.count("SELECT count(*) FROM planets WHERE ruler_id IS NULL") != 21 {
 			t.Error("a ruler who is gone still rules, since the module is not loaded")

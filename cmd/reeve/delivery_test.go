@@ -38,10 +38,10 @@ func TestNodeDies(t *testing.T) {
 		if p.connected() != 1 {
 			t.Fatalf("%d are connected", p.connected())
 		}
-		postgres := strings.HasPrefix(uri, "postgres")
+		postgres, within := strings.HasPrefix(uri, "postgres"), 3*time.Second
 		var other *process
 		if postgres {
-			other = launch(t, uri, everything)
+			other, within = launch(t, uri, everything), 15*time.Second
 		}
 		if err := p.end(syscall.SIGKILL); err == nil {
 			t.Fatal("the program ended by itself")
@@ -50,7 +50,7 @@ func TestNodeDies(t *testing.T) {
 			other = launch(t, uri, everything)
 		}
 		begun := time.Now()
-		eventually(t, 30*time.Second, "nobody is connected", func() bool { return other.connected() == 0 })
+		eventually(t, within, "nobody is connected", func() bool { return other.connected() == 0 })
 		t.Logf("nobody was connected %s after the end", time.Since(begun))
 		if n := dig(other.get("sessions?filter[kind]=stream&filter[status]=active&count=only"), "meta", "count"); n != 0.0 {
 			t.Errorf("%v sessions go on", n)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"reeve/resource"
 	"reeve/resource/module"
@@ -106,7 +107,7 @@ func TestModuleActions(t *testing.T) {
 		if dig(loaded, "data", "attributes", "loaded") != true || dig(loaded, "data", "attributes", "error") != nil {
 			t.Errorf("loaded: %v", loaded)
 		}
-		eventually(t, patience, "the worker runs", func() bool { return space.workers.Load() == 1 })
+		eventually(t, time.Second, "the worker runs", func() bool { return space.workers.Load() == 1 })
 		wantPlanets(200)
 		wantEvents(1)
 		s.module(200, "space", "load")
@@ -118,7 +119,7 @@ func TestModuleActions(t *testing.T) {
 		}
 		s.module(200, "space", "reload")
 		wantEvents(3)
-		eventually(t, patience, "the worker runs again", func() bool { return space.workers.Load() == 1 })
+		eventually(t, time.Second, "the worker runs again", func() bool { return space.workers.Load() == 1 })
 		wantPlanets(200)
 		refused = s.module(409, "space", "unload")
 		if detail := fmt.Sprint(dig(refused, "errors", 0, "detail")); !strings.Contains(detail, "travel") {
@@ -135,7 +136,7 @@ func TestModuleActions(t *testing.T) {
 		// What is loaded outlives the process.
 		again := &spacing{}
 		node(t, uri, everything, again.know)
-		eventually(t, patience, "the worker runs on another node", func() bool { return again.workers.Load() == 1 })
+		eventually(t, time.Second, "the worker runs on another node", func() bool { return again.workers.Load() == 1 })
 
 		s.module(200, "travel", "unload")
 		s.module(200, "space", "unload")
@@ -143,7 +144,7 @@ func TestModuleActions(t *testing.T) {
 		wantEvents(5)
 		s.module(200, "space", "unload")
 		wantEvents(5)
-		eventually(t, patience, "the worker ends on another node", func() bool { return again.workers.Load() == 0 })
+		eventually(t, time.Second, "the worker ends on another node", func() bool { return again.workers.Load() == 0 })
 		s.module(200, "space", "load")
 		if got := s.get("planets/" + planet); dig(got, "data", "attributes", "name") != "earth" {
 			t.Errorf("the row has not stayed: %v", got)

@@ -225,11 +225,15 @@ func node(t *testing.T, uri, yaml string, prepare func(ctx context.Context, a *a
 // patience is how long a test waits for what comes in a moment, on a machine that is busy with other tests.
 const patience = 2 * time.Minute
 
-// eventually waits until something is so.
+// eventually waits until something is so: a look that begins after the given time has to find it.
 func eventually(t *testing.T, within time.Duration, what string, is func() bool) {
 	t.Helper()
-	for late := time.Now().Add(within); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(late) {
+	for begun := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		asked := time.Now()
+		if is() {
+			return
+		}
+		if asked.Sub(begun) > within {
 			t.Fatalf("%s: not within %s", what, within)
 		}
 	}

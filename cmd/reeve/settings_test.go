@@ -215,7 +215,7 @@ func TestSettingsElsewhere(t *testing.T) {
 			if got := serverName.In(here.app.config); got != name {
 				t.Errorf("here it is %s, not %s", got, name)
 			}
-			eventually(t, patience, name+" elsewhere", func() bool { return serverName.In(there.app.config) == name })
+			eventually(t, time.Second, name+" elsewhere", func() bool { return serverName.In(there.app.config) == name })
 		}
 		here.set(200, "http.public_base", "https://changed.example.com")
 		if got := there.setting("http.public_base"); got["value"] != "https://changed.example.com" || got["needs_restart"] != true {
@@ -357,7 +357,7 @@ func TestAllowedAddresses(t *testing.T) {
 				t.Errorf("%s: %d, not %d", path, got, want)
 			}
 		}
-		eventually(t, patience, "elsewhere", func() bool { return ask(there, api, home) == 403 })
+		eventually(t, time.Second, "elsewhere", func() bool { return ask(there, api, home) == 403 })
 		if got := ask(there, api, office); got != 200 {
 			t.Errorf("elsewhere from an allowed address: %d", got)
 		}
@@ -389,11 +389,11 @@ func TestAllowedAddresses(t *testing.T) {
 		if got := ask(here, api, office); got != 403 {
 			t.Errorf("who has locked themselves out: %d", got)
 		}
-		eventually(t, patience, "elsewhere", func() bool { return ask(there, api, office) == 403 })
+		eventually(t, time.Second, "elsewhere", func() bool { return ask(there, api, office) == 403 })
 		if a := here.send("DELETE", "/api/admin/v1/allowed-addresses/"+mapped, nil, from(home)...); a.StatusCode != 204 { // the last one: then there are none
 			t.Errorf("%d %s", a.StatusCode, a.text)
 		}
-		eventually(t, patience, "elsewhere", func() bool { return ask(there, api, office) == 200 })
+		eventually(t, time.Second, "elsewhere", func() bool { return ask(there, api, office) == 200 })
 	})
 }
 
@@ -467,7 +467,7 @@ func TestConcurrentLockOut(t *testing.T) {
 				t.Fatal(err)
 			}
 			db.Close()
-			eventually(t, patience, "a hand", func() bool {
+			eventually(t, time.Second, "a hand", func() bool {
 				return s.send("GET", "/api/admin/v1/me", nil, "X-Forwarded-For: 192.0.2.1").StatusCode == 200
 			})
 		}
